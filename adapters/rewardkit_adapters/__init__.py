@@ -1,0 +1,1 @@
+"""Text-to-video backbones for rewardkit, one file each, over diffusers."""

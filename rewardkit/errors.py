@@ -1,0 +1,75 @@
+"""What can go wrong, as a tree. The message of each is one sentence: who needs what, what came, what to do.
+
+```
+RewardkitError                 everything that rewardkit raises on purpose
+├── UsageError                 the call, option or configuration makes no sense            exit 2
+│   ├── UnknownNameError       no reward, sampler, ... of that name (also a KeyError)
+│   ├── MissingExtraError      an optional package is not installed
+│   └── OutputError            results cannot be written or do not belong together
+├── BadInputError              one video, prompt or tensor cannot be used                  its row says error
+│   └── UnreadableVideoError   a file cannot be decoded as video
+├── RewardFailedError          a reward raised, or gave something that is not a number     its row says error
+└── NothingToDoError           no input matched                                            exit 3
+```
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class RewardkitError(Exception):
+    """Everything that rewardkit raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(RewardkitError):
+    """The call, option or configuration makes no sense."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError, KeyError):
+    """No thing of that name is known; the message suggests the nearest names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+        self.message = f"no {kind} is called {name!r}: {hint}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:  # a KeyError would print its message quoted
+        return self.message
+
+
+class MissingExtraError(UsageError):
+    """An optional package is not installed."""
+
+    def __init__(self, need: str, package: str, extra: str) -> None:
+        super().__init__(f"{need} needs {package}: pip install 'rewardkit[{extra}]'")
+
+
+class OutputError(UsageError):
+    """Results cannot be written, or do not belong with those already there."""
+
+
+class BadInputError(RewardkitError):
+    """One video, prompt or tensor cannot be used."""
+
+
+class UnreadableVideoError(BadInputError):
+    """A file cannot be decoded as video."""
+
+
+class RewardFailedError(RewardkitError):
+    """A reward raised, or gave something that is not a number."""
+
+
+class NothingToDoError(RewardkitError):
+    """No input matched."""
+
+    exit_code = 3

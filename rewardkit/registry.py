@@ -1,0 +1,94 @@
+"""Finding rewards and backbones by name. One door for everybody, us included.
+
+A name is an entry point of an installed package (`hpsv2.1`), `module:Attribute` (`my_rewards:Redness`), or a file of
+your own (`./my_rewards.py:Redness`). Nothing is imported until it is asked for by name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import importlib.util
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from rewardkit.errors import RewardkitError, UnknownNameError, UsageError
+
+
+class Registry:
+    """Everything of one kind that installed packages offer under one entry point group."""
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """The registered names that match a shell pattern such as `*hps*`, sorted; imports nothing."""
+        return sorted(fnmatch.filter(self._entries(), pattern))
+
+    def load(self, name: str) -> object:
+        """What `name` stands for.
+
+        Raises:
+            UnknownNameError: no entry point of that name, with suggestions.
+            UsageError: the module or attribute cannot be imported.
+        """
+        if ":" in name:
+            module, _, attribute = name.rpartition(":")
+            return self._attribute(module, attribute)
+        entries = self._entries()
+        if name not in entries:
+            raise UnknownNameError(self.kind, name, entries)
+        module, _, attribute = entries[name].value.partition(":")
+        return self._attribute(module, attribute)
+
+    def _entries(self) -> dict[str, EntryPoint]:
+        found: dict[str, EntryPoint] = {}
+        for entry in entry_points(group=self.group):
+            known = found.setdefault(entry.name, entry)
+            if known.value != entry.value:
+                raise UsageError(
+                    f"two packages offer a {self.kind} called {entry.name!r}: {known.value} and {entry.value}; "
+                    "uninstall one, or name it as module:Attribute"
+                )
+        return found
+
+    def _attribute(self, module: str, attribute: str) -> object:
+        try:
+            return getattr(_import(module), attribute)
+        except RewardkitError:
+            raise
+        except AttributeError:
+            raise UsageError(f"{module} has no {self.kind} called {attribute!r}") from None
+        except Exception as error:  # noqa: BLE001 - code of others may raise anything while it is imported
+            raise UsageError(
+                f"cannot import the {self.kind} {module}:{attribute}: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _import(module: str) -> object:
+    if module.endswith(".py"):
+        return _import_file(Path(module).resolve())
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that a module in this folder is found
+    return importlib.import_module(module)
+
+
+def _import_file(path: Path) -> object:
+    name = f"rewardkit_file_{path.stem}"  # its own name, so that a file called random.py hides nothing
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    if not path.is_file():
+        raise UsageError(f"no such file: {path}")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+REWARDS = Registry("reward", "rewardkit.rewards")
+BACKBONES = Registry("backbone", "rewardkit.backbones")

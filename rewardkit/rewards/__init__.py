@@ -1,0 +1,1 @@
+"""Reward models: one file each, found by name through the registry."""

@@ -1,0 +1,56 @@
+"""What a reward model is: the two interfaces that every reward, ours or yours, fills in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rewardkit.rewards.card import RewardCard
+
+
+class FrozenModel(nn.Module, ABC):
+    """A judge: it has a card, its weights never train, and it is always in evaluation mode."""
+
+    card: RewardCard
+
+    def truncates(self, prompt: str) -> bool:
+        """Whether `prompt` is longer than the model reads; models with a prompt limit say so here."""
+        del prompt
+        return False
+
+    def weights_sha256(self) -> dict[str, str]:
+        """File name to sha256 of every checkpoint in use; empty for a reward without weights."""
+        return {}
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode whatever `mode`: dropout in a judge would make scores random."""
+        del mode
+        return super().train(False)
+
+
+class ImageReward(FrozenModel):
+    """Judges pictures one by one.
+
+    A subclass sets `card` and writes `forward`. Score i must depend on picture i and prompt i alone, and be float32
+    (float64 for float64 pictures).
+    """
+
+    @abstractmethod
+    def forward(
+        self, images: Float[Tensor, "image 3 height width"], prompts: Sequence[str] | None = None
+    ) -> Float[Tensor, " image"]:
+        """One score a picture. `images` are RGB in [0, 1]; `prompts`, where the reward needs them, one a picture."""
+
+
+class TemporalReward(FrozenModel):
+    """Judges the chosen frames of a video together, in order: motion, flicker, text-to-video agreement."""
+
+    @abstractmethod
+    def forward(
+        self, video: Float[Tensor, "batch frame 3 height width"], prompts: Sequence[str] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """One score a video. `video` is RGB in [0, 1]; `prompts`, where the reward needs them, one a video."""
