@@ -1,1 +1,1 @@
-"""A small film world with known truth: coloured shapes that move, with captions, in good and spoiled quality."""
+"""A small film world with known truth: moving coloured shapes with captions, in good and spoiled quality."""
