@@ -14,7 +14,7 @@ from pydantic import ConfigDict, ValidationError
 
 from rewardkit.errors import UnknownNameError, UsageError
 
-STRICT_FIELDS = ConfigDict(extra="forbid")
+STRICT_FIELDS = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Part:
@@ -89,3 +89,10 @@ def _word(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def split_numbers(value: object) -> object:
+    """A comma-separated word as a list of words, for fields that take several numbers; anything else as it is."""
+    if isinstance(value, int):
+        return (value,)
+    return value.split(",") if isinstance(value, str) else value

@@ -73,6 +73,7 @@ class ScoreHeader(BaseModel):
     Attributes:
         reward: the reward's spec.
         fingerprint: of reward, weights, dtype and seed; rows of different fingerprints do not belong in one file.
+        cwd: the folder that relative paths of rows start from.
         configuration: every setting in force, defaults included.
         versions: of rewardkit and the libraries that decide scores.
         weights_sha256: checkpoint name to sha256.
@@ -82,6 +83,7 @@ class ScoreHeader(BaseModel):
 
     reward: str
     fingerprint: str
+    cwd: str
     configuration: dict[str, object]
     versions: dict[str, str]
     weights_sha256: dict[str, str]

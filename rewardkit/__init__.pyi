@@ -1,0 +1,44 @@
+from .errors import (
+    BadInputError as BadInputError,
+    MissingExtraError as MissingExtraError,
+    NothingToDoError as NothingToDoError,
+    OutputError as OutputError,
+    RewardFailedError as RewardFailedError,
+    RewardkitError as RewardkitError,
+    UnknownNameError as UnknownNameError,
+    UnreadableVideoError as UnreadableVideoError,
+    UsageError as UsageError,
+)
+from .reducers.aggregation import (
+    LogMeanExp as LogMeanExp,
+    Max as Max,
+    Mean as Mean,
+    Min as Min,
+    Quantile as Quantile,
+    SoftMin as SoftMin,
+    TrimmedMean as TrimmedMean,
+)
+from .reducers.attenuation import Attenuate as Attenuate, Equal as Equal
+from .reducers.create import create_reward as create_reward
+from .reducers.normalisation import Fixed as Fixed, Normalised as Normalised, Running as Running
+from .reducers.plan import FramePlan as FramePlan
+from .reducers.reward import Reward as Reward, RewardDetail as RewardDetail
+from .reducers.sampling import (
+    All as All,
+    Every as Every,
+    First as First,
+    Index as Index,
+    Segments as Segments,
+    Uniform as Uniform,
+)
+from .reducers.video_reward import TemporalVideoReward as TemporalVideoReward, VideoReward as VideoReward
+from .reducers.weighted_sum import WeightedSum as WeightedSum
+from .rewards.card import RewardCard as RewardCard
+from .rewards.catalog import (
+    create_image_reward as create_image_reward,
+    list_rewards as list_rewards,
+    reward_info as reward_info,
+)
+from .rewards.interface import ImageReward as ImageReward, TemporalReward as TemporalReward
+
+__version__: str

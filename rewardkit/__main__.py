@@ -1,0 +1,5 @@
+"""`python -m rewardkit`."""
+
+from rewardkit.cli import main
+
+main()

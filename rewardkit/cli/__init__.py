@@ -1,0 +1,31 @@
+"""The command line: each command parses, calls one library function and prints. Importing it loads no torch."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from rewardkit.cli import catalog, compare, demo, env, report, score
+from rewardkit.errors import RewardkitError
+
+app = typer.Typer(
+    name="rewardkit",
+    help="Reward models for generated video: score folders of videos, compare and report.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (score.score, compare.compare, report.report, demo.demo, env.env):
+    app.command()(command)
+app.command("list")(catalog.list_known)
+app.command("info")(catalog.info)
+
+
+def main() -> None:
+    """Runs the command line; one of our errors becomes one line on stderr and its exit code."""
+    try:
+        app()
+    except RewardkitError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,138 @@
+"""`rewardkit score`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rewardkit.cli.options import AsJson, Quiet, complete_reward
+
+if TYPE_CHECKING:
+    from rewardkit.scoring.config import ScoreConfig
+    from rewardkit.scoring.rows import ScoreRow
+    from rewardkit.scoring.table import ScoreTable
+
+
+def score(
+    source: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, globs, manifests, or - for paths on stdin.")
+    ] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option("--reward", "-r", help="A reward or a sum: 0.7*technical+0.3*flicker. [default: technical]", autocompletion=complete_reward),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help=".jsonl, .csv or .parquet; without it rows go to stdout.")
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(help="CSV, TSV, JSONL or JSON file; or sidecar, filename, none. [default: sidecars if any]"),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="One prompt for all videos.")] = None,
+    frames: Annotated[
+        str | None, typer.Option(help="all, first:N, every:N, uniform:N, segments:N, index:0,4,-1. [default: the reward's]")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="equal or attenuate:RATE. [default: equal]")] = None,
+    reduce: Annotated[
+        str | None,
+        typer.Option(help="mean, min, max, quantile:Q, trimmed:SHARE, softmin:T, logmeanexp:B. [default: mean]"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML or TOML with any of these settings; the command line wins.")
+    ] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Forget the rows in --out.")] = None,
+    retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Score failed videos again.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be scored.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many videos.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Precision of a reward's weights: auto, float32, bfloat16, float16. [default: auto]")
+    ] = None,
+    batch_size: Annotated[str | None, typer.Option(help="Frames scored at once, or auto. [default: auto]")] = None,
+    num_workers: Annotated[str | None, typer.Option(help="Threads that decode, or auto. [default: auto]")] = None,
+    seed: Annotated[int | None, typer.Option(help="For random frames. [default: 0]")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score videos; one row a video. Runs again from where it stopped."""
+    from rewardkit.config import load_config
+    from rewardkit.scoring.config import ScoreConfig
+
+    typed = {"source": source, "reward": reward, "out": out, "prompts": prompts, "prompt": prompt, "frames": frames}
+    typed |= {"weights": weights, "reduce": reduce, "overwrite": overwrite, "retry_failed": retry_failed}
+    typed |= {"limit": limit, "device": device, "dtype": dtype, "seed": seed}
+    typed |= {"batch_size": batch_size, "num_workers": num_workers}
+    settings = load_config(ScoreConfig, config, typed)
+    if not settings.source:
+        raise typer.BadParameter("name a file, folder, glob or manifest, or - for paths on stdin", param_hint="SOURCE")
+    if dry_run:
+        _dry_run(settings, as_json)
+    else:
+        _score(settings, as_json, quiet)
+
+
+def _score(settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
+    from rewardkit.cli.progress import ScoreProgress
+    from rewardkit.reducers.create import create_reward
+    from rewardkit.scoring.folder import score_folder
+    from rewardkit.scoring.journal import row_line
+
+    chosen = settings.model_dump(exclude={"frames", "weights", "reduce", "reward"})
+    parts = settings.model_dump(include={"frames", "weights", "reduce", "device", "dtype"})
+    reward = create_reward(settings.reward, **parts)
+    with ScoreProgress(quiet) as progress:
+
+        def show(row: ScoreRow | None, done: int, total: int) -> None:
+            if row is not None and settings.out is None and not as_json:
+                sys.stdout.buffer.write(row_line(row))
+                sys.stdout.flush()
+            progress(row, done, total)
+
+        try:
+            table = score_folder(reward=reward, progress=show, **chosen)
+        except KeyboardInterrupt:
+            typer.echo(_how_to_resume(settings, progress), err=True)
+            raise typer.Exit(130) from None
+    _summarise(table, settings, as_json, quiet)
+
+
+def _summarise(table: ScoreTable, settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
+    from rewardkit.cli.tables import echo_json
+
+    summary = table.summary()
+    if as_json:
+        rows = {} if settings.out else {"rows": [row.model_dump() for row in table]}
+        echo_json(summary.model_dump() | rows)
+    if not quiet:
+        mean = "" if summary.mean is None else f", mean {summary.mean:.4f}"
+        where = f", rows in {settings.out}" if settings.out else ""
+        typer.echo(f"{summary.reward}: {summary.ok} of {summary.rows} videos scored{mean}{where}", err=True)
+        for row in table.failed()[:5]:
+            typer.secho(f"failed: {row.path!r}: {row.error}", fg="red", err=True)
+        if summary.failed > 5:
+            typer.echo(f"... and {summary.failed - 5} more failed", err=True)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _dry_run(settings: ScoreConfig, as_json: bool) -> None:
+    from rewardkit.cli.tables import echo_json
+    from rewardkit.scoring.preview import preview
+
+    seen = preview(settings)
+    if as_json:
+        echo_json(seen.model_dump())
+        return
+    for line in seen.lines():
+        typer.echo(line)
+
+
+def _how_to_resume(settings: ScoreConfig, progress: object) -> str:
+    if settings.out is None:
+        return "interrupted; without --out nothing is kept"
+    again = shlex.join(["rewardkit", *(word for word in sys.argv[1:] if word != "--overwrite")])
+    return f"interrupted; every finished row is in {settings.out}; go on with: {again}"

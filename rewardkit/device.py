@@ -1,0 +1,41 @@
+"""Where and in what precision models run."""
+
+from __future__ import annotations
+
+import torch
+
+from rewardkit.errors import UsageError
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`; `auto` is the first there is of cuda, mps, cpu.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"cannot use the device {name!r}: {reason}; try auto or cpu") from None
+    return device
+
+
+def choose_dtype(name: str = "auto") -> torch.dtype:
+    """The precision of weights called `name`; `auto` is float32. Scores are float32 whatever it is.
+
+    Raises:
+        UsageError: no such precision.
+    """
+    if name == "auto":
+        return torch.float32
+    if name not in DTYPES:
+        raise UsageError(f"no dtype is called {name!r}: take auto, {', '.join(DTYPES)}")
+    return DTYPES[name]

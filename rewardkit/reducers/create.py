@@ -1,0 +1,122 @@
+"""Video rewards from one line: `0.7*hpsv2.1[frames=segments:4;reduce=min] + 0.3*flicker`."""
+
+from __future__ import annotations
+
+import re
+
+from rewardkit.errors import UsageError
+from rewardkit.reducers.aggregation import Aggregation
+from rewardkit.reducers.attenuation import FrameWeights
+from rewardkit.reducers.normalisation import SCALES, Normalised, Scale
+from rewardkit.reducers.reward import Reward
+from rewardkit.reducers.sampling import FrameSampler
+from rewardkit.reducers.video_reward import TemporalVideoReward, VideoReward
+from rewardkit.reducers.weighted_sum import WeightedSum
+from rewardkit.rewards.card import RewardCard
+from rewardkit.rewards.catalog import create_model, reward_info
+from rewardkit.rewards.interface import ImageReward, TemporalReward
+from rewardkit.spec import parse_part
+
+TERM = re.compile(
+    r"""\s* (?: (?P<coefficient> [-+]? (?: \d+\.?\d* | \.\d+ ) ) \s* \* \s* )?
+        (?P<name> [^\[\]*\s] [^\[\]*]*? ) \s* (?: \[ (?P<options> [^\[\]]* ) \] )? \s*""",
+    re.VERBOSE,
+)
+OPTIONS = ("frames", "weights", "reduce", "normalise")
+
+
+def create_reward(
+    reward: str | Reward | ImageReward | TemporalReward,
+    frames: FrameSampler | str | None = None,
+    weights: FrameWeights | str | None = None,
+    reduce: Aggregation | str | None = None,
+    normalise: Scale | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Reward:
+    """The video reward that a line describes.
+
+    A line is one reward or a weighted sum of rewards; a name is a registered reward, `module:Attribute` or
+    `file.py:Attribute`. What stands in a reward's brackets goes before the arguments given here. `frames`, `weights`
+    and `reduce` are for image rewards; a reward that judges videos as a whole has only `frames`, and inside a sum
+    with image rewards it keeps its own unless its brackets say otherwise.
+
+    Args:
+        reward: the line, or a reward or reward model made by hand.
+        frames: which frames, default as the reward's card says (mostly `uniform:8`).
+        weights: how much each frame counts, default `equal`.
+        reduce: how frames become one number, default `mean`.
+        normalise: `fixed:MEAN,STD` or `running`; default none.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        dtype: precision of the reward models' weights.
+
+    Raises:
+        UnknownNameError: no reward, sampler, weighting or aggregation of that name, with suggestions.
+        UsageError: the line cannot be read, or its choices do not fit together.
+
+    Example:
+        `create_reward("hpsv2.1", frames="segments:4", weights="attenuate:1.0")` is InstructVideo's reward.
+    """
+    given = {"frames": frames, "weights": weights, "reduce": reduce, "normalise": normalise}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if isinstance(reward, Reward):
+        if chosen:
+            raise UsageError(f"{reward.spec} is put together already: {', '.join(chosen)} cannot be changed")
+        return reward
+    if isinstance(reward, ImageReward | TemporalReward):
+        return _assemble(reward, chosen)
+    terms = [_parse_term(text) for text in _split_terms(reward)]
+    models = {name: create_model(name, device, dtype) for _, name, _ in terms}
+    mixed = len({isinstance(model, ImageReward) for model in models.values()}) == 2
+    rewards = []
+    for coefficient, name, own in terms:
+        model = models[name]
+        defaults = {} if mixed and isinstance(model, TemporalReward) else chosen
+        rewards.append((coefficient, _assemble(model, {**defaults, **own})))
+    if len(rewards) == 1 and rewards[0][0] == 1:
+        return rewards[0][1]
+    return WeightedSum(rewards)
+
+
+def named_cards(line: str) -> list[RewardCard]:
+    """The cards of the rewards that a line names; loads no weights.
+
+    Raises:
+        UnknownNameError, UsageError: as `create_reward`.
+    """
+    return [reward_info(name) for _, name, _ in map(_parse_term, _split_terms(line))]
+
+
+def _assemble(model: ImageReward | TemporalReward, chosen: dict[str, object]) -> Reward:
+    choices = dict(chosen)
+    scale = choices.pop("normalise", None)
+    if isinstance(model, TemporalReward):
+        unusable = sorted(choices.keys() - {"frames"})
+        if unusable:
+            raise UsageError(f"{model.card.name} judges frames together: it has no {' or '.join(unusable)}")
+    leaf = VideoReward if isinstance(model, ImageReward) else TemporalVideoReward
+    reward: Reward = leaf(model, **choices)  # type: ignore[arg-type]
+    return Normalised(reward, parse_part("scale", scale, SCALES)) if scale is not None else reward  # type: ignore[type-var]
+
+
+def _parse_term(text: str) -> tuple[float, str, dict[str, object]]:
+    match = TERM.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"cannot read the reward {text.strip()!r}: write a name such as technical, 0.7*technical, "
+            "or technical[frames=segments:4;reduce=min]"
+        )
+    own: dict[str, object] = {}
+    for option in filter(str.strip, (match["options"] or "").split(";")):
+        key, _, value = (word.strip() for word in option.partition("="))
+        if key not in OPTIONS or not value:
+            raise UsageError(f"{match['name']} cannot read {option.strip()!r}: options are {', '.join(OPTIONS)}, as key=value")
+        own[key] = value
+    return float(match["coefficient"] or 1), match["name"], own
+
+
+def _split_terms(line: str) -> list[str]:
+    """The terms of a sum. Names may hold a minus, so a difference needs spaces around it: `a - 0.5*b`."""
+    marked = re.sub(r"\s-\s+(\d|\.)", r" + -\1", line)
+    marked = re.sub(r"\s-\s+", " + -1*", marked)
+    return re.split(r"\+(?![^\[]*\])", marked)

@@ -1,0 +1,124 @@
+"""Rewards on a common scale, so that their weighted sum means something: HPSv2 lies near 0.27, aesthetic near 5.
+
+Spec strings: `fixed:0.27,0.02` (mean, standard deviation) and `running`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from pydantic import PositiveFloat
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from rewardkit.errors import RewardFailedError
+from rewardkit.reducers.plan import FramePlan
+from rewardkit.reducers.reward import Reward, RewardDetail
+from rewardkit.rewards.interface import FrozenModel
+from rewardkit.spec import STRICT_FIELDS, Part
+
+
+class Scale(Part, ABC):
+    """Where the mean and standard deviation of a reward come from."""
+
+
+@dataclass(frozen=True, config=STRICT_FIELDS)
+class Fixed(Scale):
+    """Known beforehand: every video is scored on the same scale, in any order."""
+
+    name: ClassVar[str] = "fixed"
+    mean: float
+    std: PositiveFloat
+
+
+@dataclass(frozen=True, config=STRICT_FIELDS)
+class Running(Scale):
+    """Collected from the scores seen so far while in training mode; frozen in evaluation mode."""
+
+    name: ClassVar[str] = "running"
+
+
+SCALES: dict[str, type[Scale]] = {s.name: s for s in (Fixed, Running)}
+
+
+class Normalised(Reward):
+    """A reward as (score - mean) / standard deviation.
+
+    With a `Running` scale, `train()` lets every call add its finite scores to the statistics before they are used,
+    and `eval()` freezes them; they are part of `state_dict`. Statistics carry no gradient.
+
+    Source of the running update: Chan, Golub & LeVeque 1979, parallel variance.
+    """
+
+    mean: Tensor
+    sum_of_squares: Tensor
+    count: Tensor
+
+    def __init__(self, reward: Reward, scale: Scale) -> None:
+        super().__init__()
+        self.reward = reward
+        self.scale = scale
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("sum_of_squares", torch.zeros(()))
+
+    @property
+    def name(self) -> str:
+        """The reward's name."""
+        return self.reward.name
+
+    @property
+    def spec(self) -> str:
+        """The reward's spec with `normalise=...`."""
+        inner = self.reward.spec
+        return f"{inner[:-1]};normalise={self.scale}]" if inner.endswith("]") else f"{inner}[normalise={self.scale}]"
+
+    def models(self) -> list[FrozenModel]:
+        """The reward models inside."""
+        return self.reward.models()
+
+    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+        """The reward's own plan."""
+        return self.reward.plan_one(num_frames, generator)
+
+    def detail(
+        self,
+        video: Shaped[Tensor, "batch frame 3 height width"],
+        prompts: Sequence[str] | None = None,
+        *,
+        plan: FramePlan | None = None,
+        generator: torch.Generator | None = None,
+        batch_size: int | None = None,
+    ) -> RewardDetail:
+        """The reward's detail with its score normalised; frames keep their own scale.
+
+        Raises:
+            RewardFailedError: a running scale has seen fewer than two different scores.
+        """
+        detail = self.reward.detail(video, prompts, plan=plan, generator=generator, batch_size=batch_size)
+        if isinstance(self.scale, Fixed):
+            return replace(detail, score=(detail.score - self.scale.mean) / self.scale.std)
+        if self.training:
+            self._observe(detail.score.detach().float())
+        if self.sum_of_squares <= 0:
+            raise RewardFailedError(
+                f"{self.name} with a running scale needs two different scores first: call it in training mode, "
+                "or give normalise=fixed:MEAN,STD"
+            )
+        std = (self.sum_of_squares / self.count).sqrt()
+        return replace(detail, score=(detail.score - self.mean) / std)
+
+    def _observe(self, scores: Float[Tensor, " batch"]) -> None:
+        scores = scores[scores.isfinite()]
+        if len(scores) == 0:
+            return
+        total = self.count + len(scores)
+        shift = scores.mean() - self.mean
+        self.sum_of_squares += ((scores - scores.mean()) ** 2).sum() + shift**2 * self.count * len(scores) / total
+        self.mean += shift * len(scores) / total
+        self.count.copy_(total)

@@ -1,0 +1,175 @@
+"""What a video reward is: the interface that single rewards and sums of rewards share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from rewardkit.errors import BadInputError
+from rewardkit.reducers.plan import FramePlan
+from rewardkit.rewards.interface import FrozenModel
+
+if TYPE_CHECKING:
+    from rewardkit.reducers.weighted_sum import WeightedSum
+
+
+@dataclass(frozen=True, eq=False)
+class RewardDetail:
+    """A score and how it came about.
+
+    Attributes:
+        score: one number a video.
+        frame_index: the frames looked at.
+        per_frame: one score a frame, before weights; None where frames are not scored one by one.
+        weights: one weight a frame; None where per_frame is None.
+        parts: for a sum of rewards, each one's own detail, before its coefficient.
+    """
+
+    score: Float[Tensor, " batch"]
+    frame_index: Int[Tensor, "batch frame"]
+    per_frame: Float[Tensor, "batch frame"] | None = None
+    weights: Float[Tensor, "batch frame"] | None = None
+    parts: Mapping[str, RewardDetail] = field(default_factory=dict)
+
+
+class Reward(nn.Module, ABC):
+    """Scores videos: `reward(video, prompts)` gives one number a video, higher is better, with gradient.
+
+    Rewards add up: `0.7 * a + 0.3 * b`.
+    """
+
+    @property
+    @abstractmethod
+    def spec(self) -> str:
+        """The reward in one line, as `create_reward` reads it."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Short name, without the choice of frames and reducer."""
+
+    @abstractmethod
+    def models(self) -> list[FrozenModel]:
+        """The reward models inside."""
+
+    @abstractmethod
+    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+        """The frames to decode of one video of `num_frames` frames."""
+
+    @abstractmethod
+    def detail(
+        self,
+        video: Shaped[Tensor, "batch frame 3 height width"],
+        prompts: Sequence[str] | None = None,
+        *,
+        plan: FramePlan | None = None,
+        generator: torch.Generator | None = None,
+        batch_size: int | None = None,
+    ) -> RewardDetail:
+        """Scores with their frames, weights and parts.
+
+        Args:
+            video: whole videos, or, with `plan`, exactly the planned frames; float in [0, 1] or uint8.
+            prompts: one a video.
+            plan: from `self.plan`.
+            generator: what random samplers draw from when there is no plan.
+            batch_size: pictures given to an image reward at once; None for all.
+
+        Raises:
+            BadInputError: wrong shape or range, missing prompts, a video too short for the sampler.
+        """
+
+    def plan(
+        self, num_frames: int | Sequence[int], batch: int = 1, generator: torch.Generator | None = None
+    ) -> FramePlan:
+        """The frames to decode of `batch` videos of `num_frames` frames each, or of one video a given length."""
+        lengths = [num_frames] * batch if isinstance(num_frames, int) else list(num_frames)
+        if not lengths or min(lengths) < 1:
+            raise BadInputError(f"{self.name} needs videos of at least one frame: got lengths {lengths}")
+        return FramePlan.stack([self.plan_one(length, generator) for length in lengths])
+
+    def forward(
+        self,
+        video: Shaped[Tensor, "batch frame 3 height width"],
+        prompts: Sequence[str] | None = None,
+        *,
+        plan: FramePlan | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """One score a video; see `detail`."""
+        return self.detail(video, prompts, plan=plan, generator=generator).score
+
+    @property
+    def needs_prompt(self) -> bool:
+        """Whether any model inside reads the prompt."""
+        return any(model.card.needs_prompt for model in self.models())
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradient flows from the score to the pixels."""
+        return all(model.card.differentiable for model in self.models())
+
+    def truncates(self, prompt: str) -> bool:
+        """Whether any model inside cuts `prompt`."""
+        return any(model.truncates(prompt) for model in self.models())
+
+    def __mul__(self, coefficient: float) -> WeightedSum:
+        from rewardkit.reducers.weighted_sum import WeightedSum
+
+        return WeightedSum([(float(coefficient), self)])
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Reward | int) -> Reward:
+        from rewardkit.reducers.weighted_sum import WeightedSum
+
+        if isinstance(other, int):  # sum([a, b]) starts from 0
+            return self
+        return WeightedSum([*WeightedSum.terms_of(self), *WeightedSum.terms_of(other)])
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Reward) -> Reward:
+        return self + (-1.0) * other
+
+    def begin(
+        self,
+        video: Shaped[Tensor, "batch frame 3 height width"],
+        prompts: Sequence[str] | None,
+        plan: FramePlan | None,
+        generator: torch.Generator | None,
+    ) -> tuple[Shaped[Tensor, "batch planned 3 height width"], FramePlan]:
+        """Checks the input; gives the planned frames and the plan, both on the video's device."""
+        check_video(self.name, video)
+        if prompts is not None and len(prompts) != len(video):
+            raise BadInputError(
+                f"{self.name} needs one prompt per video: got {len(prompts)} prompts, {len(video)} videos"
+            )
+        if prompts is None and self.needs_prompt:
+            raise BadInputError(f"{self.name} needs one prompt per video: got none")
+        if plan is None:
+            plan = self.plan(video.shape[1], len(video), generator)
+            return plan.take(video), plan.to(video.device)
+        plan.check(video)
+        return video, plan.to(video.device)
+
+
+def check_video(name: str, video: Tensor) -> None:
+    """Refuses what is not video: (batch, frame, 3, height, width), float in [0, 1] or uint8."""
+    if video.ndim != 5 or video.shape[2] != 3 or 0 in video.shape:
+        raise BadInputError(
+            f"{name} needs video as (batch, frame, 3, height, width): got shape {tuple(video.shape)}"
+        )
+    if video.dtype == torch.uint8:
+        return
+    if not video.is_floating_point():
+        raise BadInputError(f"{name} needs float video in [0, 1] or uint8: got {video.dtype}")
+    low, high = (float(edge) for edge in video.detach().aminmax())
+    if not (low >= -0.01 and high <= 1.01):  # written so that NaN is refused; decoders overshoot by a little
+        raise BadInputError(f"{name} needs pixels in [0, 1]: got {low:.3g} to {high:.3g}; for [-1, 1] give (x + 1) / 2")

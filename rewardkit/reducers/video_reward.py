@@ -1,0 +1,149 @@
+"""Video rewards: a sampler, a reward model and a reducer put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from rewardkit.errors import RewardFailedError, UsageError
+from rewardkit.pixels import as_float
+from rewardkit.reducers.aggregation import AGGREGATIONS, Aggregation
+from rewardkit.reducers.attenuation import WEIGHTS, FrameWeights
+from rewardkit.reducers.plan import FramePlan
+from rewardkit.reducers.reward import Reward, RewardDetail
+from rewardkit.reducers.sampling import SAMPLERS, FrameSampler
+from rewardkit.rewards.card import RewardCard
+from rewardkit.rewards.interface import FrozenModel, ImageReward, TemporalReward
+from rewardkit.spec import parse_part
+
+
+class VideoReward(Reward):
+    """An image reward over the frames that `frames` chooses, each weighted by `weights`, put together by `reduce`.
+
+    Example:
+        `VideoReward(img, frames=Segments(4), weights=Attenuate(1.0), reduce=Mean())` is InstructVideo's reward.
+    """
+
+    def __init__(
+        self,
+        image_reward: ImageReward,
+        frames: FrameSampler | str | None = None,
+        weights: FrameWeights | str = "equal",
+        reduce: Aggregation | str = "mean",
+    ) -> None:
+        super().__init__()
+        self.image_reward = image_reward
+        self.frames = parse_part("sampler", frames or image_reward.card.frames, SAMPLERS)
+        self.weights = parse_part("frame weighting", weights, WEIGHTS)
+        self.reduce = parse_part("aggregation", reduce, AGGREGATIONS)
+        if str(self.weights) != "equal" and not self.reduce.uses_weights:
+            raise UsageError(
+                f"{self.reduce} cannot use frame weights: take weights='equal', or reduce by mean, softmin or logmeanexp"
+            )
+
+    @property
+    def name(self) -> str:
+        """The image reward's name."""
+        return self.image_reward.card.name
+
+    @property
+    def spec(self) -> str:
+        """`name[frames=...;weights=...;reduce=...]`, without what is default."""
+        return spec_with(self.image_reward.card, frames=self.frames, weights=self.weights, reduce=self.reduce)
+
+    def models(self) -> list[FrozenModel]:
+        """The image reward."""
+        return [self.image_reward]
+
+    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+        """What the sampler chooses."""
+        return FramePlan(self.frames.indices(num_frames, generator)[None], torch.tensor([num_frames]))
+
+    def detail(
+        self,
+        video: Shaped[Tensor, "batch frame 3 height width"],
+        prompts: Sequence[str] | None = None,
+        *,
+        plan: FramePlan | None = None,
+        generator: torch.Generator | None = None,
+        batch_size: int | None = None,
+    ) -> RewardDetail:
+        """Scores every planned frame, then reduces."""
+        frames, plan = self.begin(video, prompts, plan, generator)
+        batch, count = frames.shape[:2]
+        images = frames.flatten(0, 1)
+        texts = [prompt for prompt in prompts for _ in range(count)] if prompts is not None else None
+        step = batch_size or len(images)
+        scored = [
+            checked(self.image_reward, images[i : i + step], texts[i : i + step] if texts is not None else None)
+            for i in range(0, len(images), step)
+        ]
+        per_frame = torch.cat(scored).view(batch, count)
+        weights = self.weights.weights(plan.index, plan.num_frames).to(per_frame)
+        return RewardDetail(self.reduce.reduce(per_frame, weights), plan.index, per_frame, weights)
+
+
+class TemporalVideoReward(Reward):
+    """A reward model that judges the frames that `frames` chooses together."""
+
+    def __init__(self, temporal_reward: TemporalReward, frames: FrameSampler | str | None = None) -> None:
+        super().__init__()
+        self.temporal_reward = temporal_reward
+        self.frames = parse_part("sampler", frames or temporal_reward.card.frames, SAMPLERS)
+
+    @property
+    def name(self) -> str:
+        """The reward model's name."""
+        return self.temporal_reward.card.name
+
+    @property
+    def spec(self) -> str:
+        """`name[frames=...]`, without what is default."""
+        return spec_with(self.temporal_reward.card, frames=self.frames)
+
+    def models(self) -> list[FrozenModel]:
+        """The reward model."""
+        return [self.temporal_reward]
+
+    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+        """What the sampler chooses."""
+        return FramePlan(self.frames.indices(num_frames, generator)[None], torch.tensor([num_frames]))
+
+    def detail(
+        self,
+        video: Shaped[Tensor, "batch frame 3 height width"],
+        prompts: Sequence[str] | None = None,
+        *,
+        plan: FramePlan | None = None,
+        generator: torch.Generator | None = None,
+        batch_size: int | None = None,
+    ) -> RewardDetail:
+        """Scores the planned frames of each video together."""
+        frames, plan = self.begin(video, prompts, plan, generator)
+        step = max(1, (batch_size or frames.shape[0] * frames.shape[1]) // frames.shape[1])
+        scored = [
+            checked(self.temporal_reward, frames[i : i + step], prompts[i : i + step] if prompts is not None else None)
+            for i in range(0, len(frames), step)
+        ]
+        return RewardDetail(torch.cat(scored), plan.index)
+
+
+def checked(
+    model: ImageReward | TemporalReward, pixels: Shaped[Tensor, "item ... 3 height width"], prompts: Sequence[str] | None
+) -> Float[Tensor, " item"]:
+    """What `model` gives for `pixels`, refused unless it is one number an item."""
+    scores: object = model(as_float(pixels), prompts)
+    if not isinstance(scores, Tensor) or scores.shape != pixels.shape[:1] or not scores.is_floating_point():
+        got = f"{scores.dtype} of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+        raise RewardFailedError(f"{model.card.name} must give {len(pixels)} numbers, one an item: it gave {got}")
+    return scores
+
+
+def spec_with(card: RewardCard, **choices: object) -> str:
+    """The spec of a reward: its name, and in brackets every choice that is not the default."""
+    defaults = {"frames": card.frames, "weights": "equal", "reduce": "mean"}
+    words = [f"{key}={choice}" for key, choice in choices.items() if str(choice) != defaults[key]]
+    return f"{card.name}[{';'.join(words)}]" if words else card.name

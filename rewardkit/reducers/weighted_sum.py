@@ -1,0 +1,87 @@
+"""Sums of rewards: `0.7 * a + 0.3 * b`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor, nn
+
+from rewardkit.reducers.plan import FramePlan
+from rewardkit.reducers.reward import Reward, RewardDetail
+from rewardkit.rewards.interface import FrozenModel
+
+
+class WeightedSum(Reward):
+    """The sum of coefficient * reward. Each reward sees its own frames; all are decoded once.
+
+    A coefficient of 0 records a reward beside the sum without letting it count.
+    """
+
+    def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
+        super().__init__()
+        self.coefficients = tuple(coefficient for coefficient, _ in terms)
+        self.rewards = nn.ModuleList(reward for _, reward in terms)
+
+    @classmethod
+    def terms_of(cls, reward: Reward) -> list[tuple[float, Reward]]:
+        """The terms of a sum, or the reward itself as a sum's only term."""
+        return reward.terms() if isinstance(reward, cls) else [(1.0, reward)]
+
+    def terms(self) -> list[tuple[float, Reward]]:
+        """Coefficient and reward, in order."""
+        rewards = [reward for reward in self.rewards if isinstance(reward, Reward)]
+        return list(zip(self.coefficients, rewards, strict=True))
+
+    def __mul__(self, coefficient: float) -> WeightedSum:
+        return WeightedSum([(coefficient * own, reward) for own, reward in self.terms()])
+
+    __rmul__ = __mul__
+
+    @property
+    def name(self) -> str:
+        """`0.7*a+0.3*b`."""
+        return "+".join(f"{coefficient:g}*{reward.name}" for coefficient, reward in self.terms())
+
+    @property
+    def spec(self) -> str:
+        """`0.7*a[...]+0.3*b[...]`."""
+        return "+".join(f"{coefficient:g}*{reward.spec}" for coefficient, reward in self.terms())
+
+    def models(self) -> list[FrozenModel]:
+        """The reward models of all terms."""
+        return [model for _, reward in self.terms() for model in reward.models()]
+
+    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+        """All frames that any term looks at."""
+        return FramePlan.union([reward.plan_one(num_frames, generator) for _, reward in self.terms()])
+
+    def detail(
+        self,
+        video: Shaped[Tensor, "batch frame 3 height width"],
+        prompts: Sequence[str] | None = None,
+        *,
+        plan: FramePlan | None = None,
+        generator: torch.Generator | None = None,
+        batch_size: int | None = None,
+    ) -> RewardDetail:
+        """Scores every term on its own frames and adds them up."""
+        frames, plan = self.begin(video, prompts, plan, generator)
+        details = [
+            reward.detail(plan.take_part(frames, part), prompts, plan=part, batch_size=batch_size)
+            for (_, reward), part in zip(self.terms(), plan.parts, strict=True)
+        ]
+        weighted = [c * detail.score for c, detail in zip(self.coefficients, details, strict=True)]
+        names = self._part_names()
+        return RewardDetail(
+            torch.stack(weighted).sum(dim=0), plan.index, parts=dict(zip(names, details, strict=True))
+        )
+
+    def _part_names(self) -> list[str]:
+        """Short names where they tell the terms apart, else specs, else numbered specs."""
+        for labels in ([r.name for _, r in self.terms()], [r.spec for _, r in self.terms()]):
+            if max(Counter(labels).values()) == 1:
+                return labels
+        return [f"{position}:{reward.spec}" for position, (_, reward) in enumerate(self.terms(), start=1)]

@@ -1,0 +1,101 @@
+"""Decoding ahead: threads read the planned frames of the next videos while a reward scores those before."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from rewardkit.errors import BadInputError, RewardkitError
+from rewardkit.reducers.plan import FramePlan
+from rewardkit.reducers.reward import Reward
+from rewardkit.scoring.journal import first_line
+from rewardkit.scoring.prompts import ScoreItem
+from rewardkit.types import Frames
+from rewardkit.video import VideoInfo, open_video
+
+
+@dataclass(frozen=True)
+class KeyedItem:
+    """A video to score and the key that its row will have."""
+
+    item: ScoreItem
+    key: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The planned frames of one video, ready to be scored; or, where that failed, the sentence that says why."""
+
+    source: KeyedItem
+    decode_ms: float
+    info: VideoInfo | None = None
+    plan: FramePlan | None = None
+    frames: Frames | None = None
+    error: str | None = None
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Videos of equal shape can be scored as one batch."""
+        if self.plan is None or self.frames is None:
+            return (id(self),)
+        return (self.plan.shape, self.frames.shape)
+
+
+def decode_ahead(items: Iterable[KeyedItem], reward: Reward, seed: int, num_workers: int) -> Iterator[Decoded]:
+    """The items decoded, in order; at most two a worker are held."""
+    waiting: deque[Future[Decoded]] = deque()
+    remaining = iter(items)
+    pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
+    try:
+        for keyed in islice(remaining, 2 * num_workers):
+            waiting.append(pool.submit(_decode, keyed, reward, seed))
+        while waiting:
+            decoded = waiting.popleft().result()
+            waiting.extend(pool.submit(_decode, keyed, reward, seed) for keyed in islice(remaining, 1))
+            yield decoded
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _decode(keyed: KeyedItem, reward: Reward, seed: int) -> Decoded:
+    start = time.perf_counter()
+    info = None
+    try:
+        _check_prompt(keyed.item, reward)
+        with open_video(keyed.item.path) as video:
+            info = video.info
+            plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))
+            frames = video.read(plan.index[0].tolist())
+        return Decoded(keyed, milliseconds_since(start), info, plan, frames)
+    except RewardkitError as error:
+        return Decoded(keyed, milliseconds_since(start), info, error=first_line(error))
+    except Exception as error:  # noqa: BLE001 - a decoder may raise anything on a stranger's file
+        return Decoded(keyed, milliseconds_since(start), info, error=f"cannot decode: {type(error).__name__}: {first_line(error)}")
+
+
+def frame_generator(seed: int, name: str) -> torch.Generator:
+    """The generator that chooses the frames of the video called `name`."""
+    digest = hashlib.sha256(f"{seed}\0{name}".encode(errors="surrogatepass")).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _check_prompt(item: ScoreItem, reward: Reward) -> None:
+    if item.problem is not None:
+        raise BadInputError(item.problem)
+    if reward.needs_prompt and not (item.prompt or "").strip():
+        found = "an empty one" if item.prompt is not None else "none"
+        raise BadInputError(
+            f"{reward.name} needs a prompt, this video has {found}: give --prompts FILE, --prompts filename or --prompt TEXT"
+        )
+
+
+def milliseconds_since(start: float) -> float:
+    """Time gone by since `time.perf_counter()` gave `start`."""
+    return (time.perf_counter() - start) * 1000

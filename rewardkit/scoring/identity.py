@@ -1,0 +1,83 @@
+"""What makes two rows the same piece of work: one video, one prompt, one reward with its code, weights and settings."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import rewardkit
+from rewardkit.reducers.reward import Reward
+from rewardkit.rewards.interface import FrozenModel
+from rewardkit.scoring.prompts import ScoreItem
+from rewardkit.scoring.rows import ScoreHeader
+
+LIBRARIES = ("torch", "torchvision", "av", "open_clip_torch", "transformers", "timm", "numpy", "pillow")
+
+
+def make_header(reward: Reward, configuration: Mapping[str, object], *, seed: int, device: str, dtype: str) -> ScoreHeader:
+    """What all rows of a run share."""
+    models = reward.models()
+    weights = {name: sha for model in models for name, sha in model.weights_sha256().items()}
+    code = [_code_of(model) for model in models]
+    return ScoreHeader(
+        reward=reward.spec,
+        fingerprint=_digest([rewardkit.__version__, reward.spec, code, weights, dtype, seed]),
+        cwd=str(Path.cwd()),
+        configuration=dict(configuration),
+        versions=versions(),
+        weights_sha256=weights,
+        device=device,
+        dtype=dtype,
+        platform=platform.platform(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def row_key(item: ScoreItem, fingerprint: str) -> str:
+    """The key of a video's row: changes with its path, size, time of change, prompt, and the run's fingerprint."""
+    return _digest([os.path.abspath(item.path), _state_of(item.path), item.prompt, fingerprint])
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, rewardkit and the libraries that decide scores; those not installed are left out."""
+    found = {"python": sys.version.split()[0], "rewardkit": rewardkit.__version__}
+    for library in LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _state_of(path: str) -> list[int]:
+    """Size and time of change; of a folder of pictures, of all its files together."""
+    try:
+        if not os.path.isdir(path):
+            state = os.stat(path)
+            return [state.st_size, state.st_mtime_ns]
+        with os.scandir(path) as files:
+            states = [file.stat() for file in files if file.is_file()]
+        return [sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0), len(states)]
+    except OSError:  # gone or unreadable: its row will say so, and is made again once that changes
+        return []
+
+
+def _code_of(model: FrozenModel) -> list[str]:
+    kind = type(model)
+    try:
+        source = inspect.getsource(inspect.getmodule(kind) or kind)
+    except (OSError, TypeError):  # typed into a console or notebook
+        source = ""
+    return [kind.__qualname__, hashlib.sha256(source.encode()).hexdigest()]
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,167 @@
+"""From videos to rows: batches of decoded frames go through the reward, and every video leaves a row."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from rewardkit.errors import RewardFailedError, RewardkitError
+from rewardkit.reducers.plan import FramePlan
+from rewardkit.reducers.reward import Reward, RewardDetail
+from rewardkit.scoring.decoding import Decoded, KeyedItem, decode_ahead, milliseconds_since
+from rewardkit.scoring.journal import first_line
+from rewardkit.scoring.rows import PartScore, ScoreRow
+from rewardkit.types import Frames
+
+AUTO_PIXELS = 2**24
+AUTO_FRAMES = 64
+
+
+class BatchSize:
+    """How many frames are scored at once: halved when memory runs out, and remembered.
+
+    `auto` takes as many frames as make 2^24 pixels, at most 64.
+    """
+
+    def __init__(self, frames: int | Literal["auto"]) -> None:
+        self._frames = frames
+        self._most: int | None = None
+
+    def for_frames(self, frames: Frames) -> int:
+        """Frames of this size to score at once."""
+        pixels = frames.shape[-2] * frames.shape[-1]
+        wanted = self._frames if self._frames != "auto" else max(1, min(AUTO_FRAMES, AUTO_PIXELS // pixels))
+        return wanted if self._most is None else min(wanted, self._most)
+
+    def halve(self, failed: int) -> None:
+        """Remembers that `failed` frames at once were too many."""
+        self._most = max(1, failed // 2)
+
+
+def score_items(
+    items: Iterable[KeyedItem],
+    reward: Reward,
+    *,
+    seed: int = 0,
+    batch_size: int | Literal["auto"] = "auto",
+    num_workers: int = 2,
+    device: torch.device | None = None,
+) -> Iterator[ScoreRow]:
+    """One row a video, in order. What goes wrong with a video stands in its row; the others are scored.
+
+    Frames of random samplers are drawn from (seed, name of the video), so that neither order nor batch nor machine
+    changes a score. At most a few videos a worker are held in memory.
+    """
+    size = BatchSize(batch_size)
+    for batch in _batches(decode_ahead(items, reward, seed, num_workers), size):
+        yield from _score_batch(batch, reward, size, device or torch.device("cpu"))
+
+
+def _batches(decoded: Iterable[Decoded], size: BatchSize) -> Iterator[list[Decoded]]:
+    """Neighbours of equal shape, until their frames fill a batch."""
+    batch: list[Decoded] = []
+    for video in decoded:
+        if batch and (video.shape != batch[0].shape or _full(batch, size)):
+            yield batch
+            batch = []
+        batch.append(video)
+        if video.error is not None or _full(batch, size):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _full(batch: Sequence[Decoded], size: BatchSize) -> bool:
+    frames = batch[0].frames
+    return frames is not None and (len(batch) + 1) * len(frames) > size.for_frames(frames)
+
+
+def _score_batch(
+    batch: list[Decoded], reward: Reward, size: BatchSize, device: torch.device
+) -> list[ScoreRow]:
+    """The rows of a batch; where it fails as a whole, each video is scored alone, so that only the culprit fails."""
+    if batch[0].error is not None:
+        return [_failed(video, reward, video.error or "") for video in batch]
+    start = time.perf_counter()
+    try:
+        detail = _score(batch, reward, size, device)
+    except Exception as error:  # noqa: BLE001 - a reward of others may raise anything
+        if len(batch) > 1:
+            return [row for video in batch for row in _score_batch([video], reward, size, device)]
+        sentence = first_line(error) if isinstance(error, RewardkitError) else f"{reward.name} raised {type(error).__name__}: {first_line(error)}"
+        return [_failed(batch[0], reward, sentence)]
+    model_ms = milliseconds_since(start) / len(batch)
+    return [_row(video, reward, detail, position, model_ms) for position, video in enumerate(batch)]
+
+
+@torch.no_grad()
+def _score(batch: Sequence[Decoded], reward: Reward, size: BatchSize, device: torch.device) -> RewardDetail:
+    frames = torch.stack([video.frames for video in batch if video.frames is not None]).to(device)
+    plan = FramePlan.stack([video.plan for video in batch if video.plan is not None])
+    prompts = [video.source.item.prompt or "" for video in batch] if reward.needs_prompt else None
+    while True:
+        step = size.for_frames(frames[0])
+        try:
+            return reward.detail(frames, prompts, plan=plan, batch_size=step)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            if step == 1:
+                raise RewardFailedError(f"{reward.name} ran out of memory on one frame: {first_line(error)}") from None
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        size.halve(min(step, frames.shape[0] * frames.shape[1]))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _row(video: Decoded, reward: Reward, detail: RewardDetail, position: int, model_ms: float) -> ScoreRow:
+    whole = _part(detail, position)
+    parts = {name: _part(part, position) for name, part in detail.parts.items()}
+    for name, part in {reward.name: whole, **parts}.items():
+        if not all(map(math.isfinite, [part.score, *(part.per_frame or [])])):
+            return _failed(video, reward, f"{name} gave {part.score} where a finite number is expected")
+    values = whole.model_dump()
+    return _blank(video, reward).model_copy(update={**values, "parts": parts, "model_ms": round(model_ms, 3)})
+
+
+def _part(detail: RewardDetail, position: int) -> PartScore:
+    def numbers(values: Tensor | None) -> list[float] | None:
+        return None if values is None else values[position].tolist()
+
+    return PartScore.model_construct(
+        score=detail.score[position].item(),
+        per_frame=numbers(detail.per_frame),
+        frame_index=detail.frame_index[position].unique().tolist(),
+        weights=numbers(detail.weights),
+    )
+
+
+def _failed(video: Decoded, reward: Reward, sentence: str) -> ScoreRow:
+    return _blank(video, reward).model_copy(update={"status": "error", "error": sentence})
+
+
+def _blank(video: Decoded, reward: Reward) -> ScoreRow:
+    item, info = video.source.item, video.info
+    return ScoreRow(
+        key=video.source.key,
+        path=item.path,
+        prompt=item.prompt,
+        prompt_source=item.prompt_source,
+        prompt_truncated=item.prompt is not None and reward.truncates(item.prompt),
+        reward=reward.spec,
+        num_frames=info.num_frames if info else None,
+        fps=info.fps if info else None,
+        width=info.width if info else None,
+        height=info.height if info else None,
+        decode_ms=round(video.decode_ms, 3),
+        status="ok",
+    )
