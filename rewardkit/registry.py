@@ -61,7 +61,7 @@ class Registry:
             raise
         except AttributeError:
             raise UsageError(f"{module} has no {self.kind} called {attribute!r}") from None
-        except Exception as error:  # noqa: BLE001 - code of others may raise anything while it is imported
+        except Exception as error:  # code of others may raise anything while it is imported
             raise UsageError(
                 f"cannot import the {self.kind} {module}:{attribute}: {type(error).__name__}: {error}"
             ) from error

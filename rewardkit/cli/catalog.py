@@ -15,7 +15,9 @@ KINDS = ("rewards", "reducers", "backbones")
 
 
 def list_known(
-    what: Annotated[str, typer.Argument(help="rewards, reducers, backbones, or a pattern of reward names.")] = "rewards",
+    what: Annotated[
+        str, typer.Argument(help="rewards, reducers, backbones, or a pattern of reward names.")
+    ] = "rewards",
     pattern: Annotated[str, typer.Argument(help="Shell pattern such as '*hps*'.")] = "*",
     as_json: AsJson = False,
 ) -> None:
@@ -30,7 +32,8 @@ def list_known(
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A reward.", autocompletion=complete_reward)], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="A reward.", autocompletion=complete_reward)],
+    as_json: AsJson = False,
 ) -> None:
     """Show a reward's card: source, licences, range, prompt limit, gradient."""
     from rewardkit.cli.tables import echo_json, echo_table
@@ -68,7 +71,15 @@ def _list_rewards(pattern: str, as_json: bool) -> None:
     echo_table(
         ("reward", "judges", "range", "gradient", "prompt", "weights", "measures"),
         [
-            (c.name, c.kind, _range(c), _yes(c.differentiable), _yes(c.needs_prompt), c.weights_licence or "none", c.summary)
+            (
+                c.name,
+                c.kind,
+                _range(c),
+                _yes(c.differentiable),
+                _yes(c.needs_prompt),
+                c.weights_licence or "none",
+                c.summary,
+            )
             for c in cards
         ],
     )

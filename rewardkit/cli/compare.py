@@ -48,7 +48,13 @@ def _show(compared: Comparison) -> None:
         echo_table(
             ("change", "before", "after", "video", "prompt"),
             [
-                (f"{pair.difference:+.4f}", f"{pair.before:.4f}", f"{pair.after:.4f}", pair.after_path, pair.prompt or "")
+                (
+                    f"{pair.difference:+.4f}",
+                    f"{pair.before:.4f}",
+                    f"{pair.after:.4f}",
+                    pair.after_path,
+                    pair.prompt or "",
+                )
                 for pair in compared.worst
             ],
             right=("change", "before", "after"),

@@ -31,7 +31,12 @@ class ScoreProgress:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[pace]}"))
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[pace]}"),
+            )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.add_task("score", total=None, pace="")
             self._bar.start()
@@ -44,6 +49,7 @@ class ScoreProgress:
             self._bar.stop()
 
     def __call__(self, row: ScoreRow | None, done: int, total: int) -> None:
+        """Shows where scoring is."""
         self.done, self.total = done, total
         if row is None:
             if done and not self._quiet:

@@ -11,7 +11,9 @@ import typer
 def report(
     scores: Annotated[Path, typer.Argument(help="Rows from `score -o`.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page. [default: beside the rows, .html]")] = None,
-    thumbnails: Annotated[int, typer.Option(help="Videos shown with pictures; the best and worst where there are more.")] = 200,
+    thumbnails: Annotated[
+        int, typer.Option(help="Videos shown with pictures; the best and worst where there are more.")
+    ] = 200,
 ) -> None:
     """Write one HTML page with scores, curves and the very frames that were scored."""
     from rewardkit.bench.report import write_report

@@ -23,10 +23,16 @@ def score(
     ] = None,
     reward: Annotated[
         str | None,
-        typer.Option("--reward", "-r", help="A reward or a sum: 0.7*technical+0.3*flicker. [default: technical]", autocompletion=complete_reward),
+        typer.Option(
+            "--reward",
+            "-r",
+            help="A reward or a sum: 0.7*technical+0.3*flicker. [default: technical]",
+            autocompletion=complete_reward,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help=".jsonl, .csv or .parquet; without it rows go to stdout.")
+        Path | None,
+        typer.Option("--out", "-o", help=".jsonl, .csv or .parquet; without it rows go to stdout."),
     ] = None,
     prompts: Annotated[
         str | None,
@@ -34,7 +40,8 @@ def score(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One prompt for all videos.")] = None,
     frames: Annotated[
-        str | None, typer.Option(help="all, first:N, every:N, uniform:N, segments:N, index:0,4,-1. [default: the reward's]")
+        str | None,
+        typer.Option(help="all, first:N, every:N, uniform:N, segments:N, index:0,4,-1. [default: the reward's]"),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="equal or attenuate:RATE. [default: equal]")] = None,
     reduce: Annotated[
@@ -50,7 +57,8 @@ def score(
     limit: Annotated[int | None, typer.Option(help="Only the first so many videos.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="Precision of a reward's weights: auto, float32, bfloat16, float16. [default: auto]")
+        str | None,
+        typer.Option(help="Precision of a reward's weights: auto, float32, bfloat16, float16. [default: auto]"),
     ] = None,
     batch_size: Annotated[str | None, typer.Option(help="Frames scored at once, or auto. [default: auto]")] = None,
     num_workers: Annotated[str | None, typer.Option(help="Threads that decode, or auto. [default: auto]")] = None,
@@ -62,10 +70,12 @@ def score(
     from rewardkit.config import load_config
     from rewardkit.scoring.config import ScoreConfig
 
-    typed = {"source": source, "reward": reward, "out": out, "prompts": prompts, "prompt": prompt, "frames": frames}
-    typed |= {"weights": weights, "reduce": reduce, "overwrite": overwrite, "retry_failed": retry_failed}
-    typed |= {"limit": limit, "device": device, "dtype": dtype, "seed": seed}
-    typed |= {"batch_size": batch_size, "num_workers": num_workers}
+    typed: dict[str, object] = {
+        "source": source, "reward": reward, "out": out, "prompts": prompts, "prompt": prompt,
+        "frames": frames, "weights": weights, "reduce": reduce,
+        "overwrite": overwrite, "retry_failed": retry_failed, "limit": limit, "seed": seed,
+        "device": device, "dtype": dtype, "batch_size": batch_size, "num_workers": num_workers,
+    }  # fmt: skip
     settings = load_config(ScoreConfig, config, typed)
     if not settings.source:
         raise typer.BadParameter("name a file, folder, glob or manifest, or - for paths on stdin", param_hint="SOURCE")

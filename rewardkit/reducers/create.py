@@ -57,7 +57,7 @@ def create_reward(
     Example:
         `create_reward("hpsv2.1", frames="segments:4", weights="attenuate:1.0")` is InstructVideo's reward.
     """
-    given = {"frames": frames, "weights": weights, "reduce": reduce, "normalise": normalise}
+    given: dict[str, object] = {"frames": frames, "weights": weights, "reduce": reduce, "normalise": normalise}
     chosen = {key: value for key, value in given.items() if value is not None}
     if isinstance(reward, Reward):
         if chosen:
@@ -96,7 +96,7 @@ def _assemble(model: ImageReward | TemporalReward, chosen: dict[str, object]) ->
             raise UsageError(f"{model.card.name} judges frames together: it has no {' or '.join(unusable)}")
     leaf = VideoReward if isinstance(model, ImageReward) else TemporalVideoReward
     reward: Reward = leaf(model, **choices)  # type: ignore[arg-type]
-    return Normalised(reward, parse_part("scale", scale, SCALES)) if scale is not None else reward  # type: ignore[type-var]
+    return reward if scale is None else Normalised(reward, parse_part("scale", scale, SCALES))  # type: ignore[arg-type]
 
 
 def _parse_term(text: str) -> tuple[float, str, dict[str, object]]:
@@ -110,7 +110,9 @@ def _parse_term(text: str) -> tuple[float, str, dict[str, object]]:
     for option in filter(str.strip, (match["options"] or "").split(";")):
         key, _, value = (word.strip() for word in option.partition("="))
         if key not in OPTIONS or not value:
-            raise UsageError(f"{match['name']} cannot read {option.strip()!r}: options are {', '.join(OPTIONS)}, as key=value")
+            raise UsageError(
+                f"{match['name']} cannot read {option.strip()!r}: options are {', '.join(OPTIONS)}, as key=value"
+            )
         own[key] = value
     return float(match["coefficient"] or 1), match["name"], own
 

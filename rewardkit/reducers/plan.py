@@ -31,23 +31,31 @@ class FramePlan:
     @classmethod
     def union(cls, parts: Sequence[FramePlan]) -> FramePlan:
         """One plan that decodes every frame that any of `parts` needs, each once."""
-        rows = [torch.cat([p.index[row] for p in parts]).unique() for row in range(len(parts[0].index))]
+        rows = [torch.unique(torch.cat([p.index[row] for p in parts])) for row in range(len(parts[0].index))]
         longest = max(len(row) for row in rows)
         filled = [torch.cat([row, row[-1:].expand(longest - len(row))]) for row in rows]
         return cls(torch.stack(filled), parts[0].num_frames, tuple(parts))
 
     @classmethod
     def stack(cls, plans: Sequence[FramePlan]) -> FramePlan:
-        """The plan of several batches of videos as one batch; all must have the same `shape`."""
-        return cls(
-            torch.cat([p.index for p in plans]),
-            torch.cat([p.num_frames for p in plans]),
-            tuple(cls.stack(same_part) for same_part in zip(*(p.parts for p in plans), strict=True)),
-        )
+        """The plan of several batches of videos as one batch.
+
+        Raises:
+            BadInputError: a reward looks at more frames of one video than of another.
+        """
+        if plans[0].parts:
+            return cls.union([cls.stack(same_part) for same_part in zip(*(p.parts for p in plans), strict=True)])
+        sizes = sorted({p.index.shape[1] for p in plans})
+        if len(sizes) > 1:
+            raise BadInputError(
+                f"these videos give between {sizes[0]} and {sizes[-1]} frames each, and a batch needs equally many: "
+                "score videos of different lengths one by one, or take as many frames of each"
+            )
+        return cls(torch.cat([p.index for p in plans]), torch.cat([p.num_frames for p in plans]))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Frames to decode, then frames of each part; plans of equal shape can be stacked."""
+        """Frames to decode, then frames of each part; videos of equal shape can share a batch."""
         return (self.index.shape[1], *(size for part in self.parts for size in part.shape))
 
     def to(self, device: torch.device) -> Self:

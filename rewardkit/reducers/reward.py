@@ -163,9 +163,7 @@ class Reward(nn.Module, ABC):
 def check_video(name: str, video: Tensor) -> None:
     """Refuses what is not video: (batch, frame, 3, height, width), float in [0, 1] or uint8."""
     if video.ndim != 5 or video.shape[2] != 3 or 0 in video.shape:
-        raise BadInputError(
-            f"{name} needs video as (batch, frame, 3, height, width): got shape {tuple(video.shape)}"
-        )
+        raise BadInputError(f"{name} needs video as (batch, frame, 3, height, width): got shape {tuple(video.shape)}")
     if video.dtype == torch.uint8:
         return
     if not video.is_floating_point():

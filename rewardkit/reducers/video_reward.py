@@ -41,7 +41,8 @@ class VideoReward(Reward):
         self.reduce = parse_part("aggregation", reduce, AGGREGATIONS)
         if str(self.weights) != "equal" and not self.reduce.uses_weights:
             raise UsageError(
-                f"{self.reduce} cannot use frame weights: take weights='equal', or reduce by mean, softmin or logmeanexp"
+                f"{self.reduce} cannot use frame weights: "
+                "take weights='equal', or reduce by mean, softmin or logmeanexp"
             )
 
     @property
@@ -125,14 +126,20 @@ class TemporalVideoReward(Reward):
         frames, plan = self.begin(video, prompts, plan, generator)
         step = max(1, (batch_size or frames.shape[0] * frames.shape[1]) // frames.shape[1])
         scored = [
-            checked(self.temporal_reward, frames[i : i + step], prompts[i : i + step] if prompts is not None else None)
+            checked(
+                self.temporal_reward,
+                frames[i : i + step],
+                prompts[i : i + step] if prompts is not None else None,
+            )
             for i in range(0, len(frames), step)
         ]
         return RewardDetail(torch.cat(scored), plan.index)
 
 
 def checked(
-    model: ImageReward | TemporalReward, pixels: Shaped[Tensor, "item ... 3 height width"], prompts: Sequence[str] | None
+    model: ImageReward | TemporalReward,
+    pixels: Shaped[Tensor, "item ... 3 height width"],
+    prompts: Sequence[str] | None,
 ) -> Float[Tensor, " item"]:
     """What `model` gives for `pixels`, refused unless it is one number an item."""
     scores: object = model(as_float(pixels), prompts)

@@ -43,12 +43,12 @@ class WeightedSum(Reward):
     @property
     def name(self) -> str:
         """`0.7*a+0.3*b`."""
-        return "+".join(f"{coefficient:g}*{reward.name}" for coefficient, reward in self.terms())
+        return "+".join(_times(coefficient) + reward.name for coefficient, reward in self.terms())
 
     @property
     def spec(self) -> str:
         """`0.7*a[...]+0.3*b[...]`."""
-        return "+".join(f"{coefficient:g}*{reward.spec}" for coefficient, reward in self.terms())
+        return "+".join(_times(coefficient) + reward.spec for coefficient, reward in self.terms())
 
     def models(self) -> list[FrozenModel]:
         """The reward models of all terms."""
@@ -75,9 +75,7 @@ class WeightedSum(Reward):
         ]
         weighted = [c * detail.score for c, detail in zip(self.coefficients, details, strict=True)]
         names = self._part_names()
-        return RewardDetail(
-            torch.stack(weighted).sum(dim=0), plan.index, parts=dict(zip(names, details, strict=True))
-        )
+        return RewardDetail(torch.stack(weighted).sum(dim=0), plan.index, parts=dict(zip(names, details, strict=True)))
 
     def _part_names(self) -> list[str]:
         """Short names where they tell the terms apart, else specs, else numbered specs."""
@@ -85,3 +83,7 @@ class WeightedSum(Reward):
             if max(Counter(labels).values()) == 1:
                 return labels
         return [f"{position}:{reward.spec}" for position, (_, reward) in enumerate(self.terms(), start=1)]
+
+
+def _times(coefficient: float) -> str:
+    return "" if coefficient == 1 else f"{coefficient:g}*"

@@ -85,9 +85,7 @@ def compare(
     reward = _one_reward(before, after)
     pairing = pair_rows(before, after)
     total = measure_change(reward, pairing.pairs, _score, seed, resamples)
-    parts = [
-        measure_change(name, pairing.pairs, _part_score(name), seed, resamples) for name in _parts(pairing)
-    ]
+    parts = [measure_change(name, pairing.pairs, _part_score(name), seed, resamples) for name in _parts(pairing)]
     examples = sorted(map(_paired_score, pairing.pairs), key=lambda pair: pair.difference)
     sides = [
         Side(rows=len(rows), failed=sum(not has_score(row) for row in rows), unpaired=unpaired)

@@ -77,7 +77,12 @@ def _decode(keyed: KeyedItem, reward: Reward, seed: int) -> Decoded:
     except RewardkitError as error:
         return Decoded(keyed, milliseconds_since(start), info, error=first_line(error))
     except Exception as error:  # noqa: BLE001 - a decoder may raise anything on a stranger's file
-        return Decoded(keyed, milliseconds_since(start), info, error=f"cannot decode: {type(error).__name__}: {first_line(error)}")
+        return Decoded(
+            keyed,
+            milliseconds_since(start),
+            info,
+            error=f"cannot decode: {type(error).__name__}: {first_line(error)}",
+        )
 
 
 def frame_generator(seed: int, name: str) -> torch.Generator:
@@ -92,7 +97,8 @@ def _check_prompt(item: ScoreItem, reward: Reward) -> None:
     if reward.needs_prompt and not (item.prompt or "").strip():
         found = "an empty one" if item.prompt is not None else "none"
         raise BadInputError(
-            f"{reward.name} needs a prompt, this video has {found}: give --prompts FILE, --prompts filename or --prompt TEXT"
+            f"{reward.name} needs a prompt, this video has {found}: "
+            "give --prompts FILE, --prompts filename or --prompt TEXT"
         )
 
 

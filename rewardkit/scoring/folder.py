@@ -86,9 +86,7 @@ def score_folder(
     keyed = [KeyedItem(item, row_key(item, header.fingerprint)) for item in items]
 
     def score(remaining: Sequence[KeyedItem]) -> Iterator[ScoreRow]:
-        return score_items(
-            remaining, built, seed=seed, batch_size=batch_size, num_workers=workers, device=where
-        )
+        return score_items(remaining, built, seed=seed, batch_size=batch_size, num_workers=workers, device=where)
 
     report = progress or (lambda row, done, total: None)
     if out is not None:
@@ -138,4 +136,6 @@ def _shown(setting: object) -> object:
         return f"{len(setting)} prompts given in Python"
     if isinstance(setting, Path):
         return str(setting)
-    return [str(part) for part in setting] if isinstance(setting, Sequence) and not isinstance(setting, str) else setting
+    return (
+        [str(part) for part in setting] if isinstance(setting, Sequence) and not isinstance(setting, str) else setting
+    )

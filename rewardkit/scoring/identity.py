@@ -22,7 +22,9 @@ from rewardkit.scoring.rows import ScoreHeader
 LIBRARIES = ("torch", "torchvision", "av", "open_clip_torch", "transformers", "timm", "numpy", "pillow")
 
 
-def make_header(reward: Reward, configuration: Mapping[str, object], *, seed: int, device: str, dtype: str) -> ScoreHeader:
+def make_header(
+    reward: Reward, configuration: Mapping[str, object], *, seed: int, device: str, dtype: str
+) -> ScoreHeader:
     """What all rows of a run share."""
     models = reward.models()
     weights = {name: sha for model in models for name, sha in model.weights_sha256().items()}

@@ -90,7 +90,8 @@ def _from_manifest(manifest: Path) -> list[FoundVideo]:
 
 def _from_folder(folder: str) -> list[FoundVideo]:
     paths: list[str] = []
-    for parent, folders, files in os.walk(folder, onerror=lambda error: paths.append(str(error.filename))):
+    unlisted: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unlisted.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         visible = [name for name in files if not name.startswith(".")]
         videos = [name for name in visible if Path(name).suffix.lower() in VIDEO_SUFFIXES]
@@ -99,6 +100,7 @@ def _from_folder(folder: str) -> list[FoundVideo]:
             paths.append(parent)  # pictures and no film: the folder itself is the video
         else:
             paths += [os.path.join(parent, name) for name in videos]
+    paths += [str(error.filename) for error in unlisted]  # their rows will say that they cannot be read
     paths.sort(key=natural_order)
     return [FoundVideo(path, _below(path, folder)) for path in paths]
 

@@ -37,7 +37,9 @@ def read_header(journal: Path) -> ScoreHeader:
     try:
         return ScoreHeader.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise OutputError(f"{journal} has no header {path.name} beside it: give another --out, or --overwrite") from None
+        raise OutputError(
+            f"{journal} has no header {path.name} beside it: give another --out, or --overwrite"
+        ) from None
     except (OSError, ValidationError) as error:
         raise OutputError(f"cannot read {path}: {first_line(error)}; give another --out, or --overwrite") from None
 

@@ -37,9 +37,7 @@ def read_manifest(manifest: Path) -> list[ManifestEntry]:
     try:
         text = manifest.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UsageError(
-            f"no such prompts file: {manifest}; for one prompt for all videos use --prompt TEXT"
-        ) from None
+        raise UsageError(f"no such prompts file: {manifest}; for one prompt for all videos use --prompt TEXT") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the manifest {manifest}: {error}") from None
     entries: dict[str, str] = {}

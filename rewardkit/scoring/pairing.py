@@ -100,7 +100,6 @@ def _named(key: Key) -> str:
 
 def _in_words(keys: Iterable[Key]) -> str:
     kinds = {
-        "prompt and file name" if prompt and name else "prompt" if prompt else "file name"
-        for prompt, name in keys
+        "prompt and file name" if prompt and name else "prompt" if prompt else "file name" for prompt, name in keys
     }
     return " or ".join(sorted(kinds, key=["prompt", "prompt and file name", "file name"].index))

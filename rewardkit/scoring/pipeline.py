@@ -82,9 +82,7 @@ def _full(batch: Sequence[Decoded], size: BatchSize) -> bool:
     return frames is not None and (len(batch) + 1) * len(frames) > size.for_frames(frames)
 
 
-def _score_batch(
-    batch: list[Decoded], reward: Reward, size: BatchSize, device: torch.device
-) -> list[ScoreRow]:
+def _score_batch(batch: list[Decoded], reward: Reward, size: BatchSize, device: torch.device) -> list[ScoreRow]:
     """The rows of a batch; where it fails as a whole, each video is scored alone, so that only the culprit fails."""
     if batch[0].error is not None:
         return [_failed(video, reward, video.error or "") for video in batch]
@@ -94,7 +92,11 @@ def _score_batch(
     except Exception as error:  # noqa: BLE001 - a reward of others may raise anything
         if len(batch) > 1:
             return [row for video in batch for row in _score_batch([video], reward, size, device)]
-        sentence = first_line(error) if isinstance(error, RewardkitError) else f"{reward.name} raised {type(error).__name__}: {first_line(error)}"
+        sentence = (
+            first_line(error)
+            if isinstance(error, RewardkitError)
+            else f"{reward.name} raised {type(error).__name__}: {first_line(error)}"
+        )
         return [_failed(batch[0], reward, sentence)]
     model_ms = milliseconds_since(start) / len(batch)
     return [_row(video, reward, detail, position, model_ms) for position, video in enumerate(batch)]
@@ -140,7 +142,7 @@ def _part(detail: RewardDetail, position: int) -> PartScore:
     return PartScore.model_construct(
         score=detail.score[position].item(),
         per_frame=numbers(detail.per_frame),
-        frame_index=detail.frame_index[position].unique().tolist(),
+        frame_index=torch.unique(detail.frame_index[position]).tolist(),
         weights=numbers(detail.weights),
     )
 

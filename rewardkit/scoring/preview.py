@@ -37,7 +37,10 @@ class Preview(BaseModel):
         """The same for people."""
         sources = ", ".join(f"{count} {source}" for source, count in self.prompt_sources.items())
         need = "needs a prompt" if self.needs_prompt else "needs no prompt"
-        lines = [f"{len(self.videos)} videos: {_few(self.videos)}", f"prompts: {sources}; {self.reward} {need}"]
+        lines = [
+            f"{len(self.videos)} videos: {_few(self.videos)}",
+            f"prompts: {sources}; {self.reward} {need}",
+        ]
         if self.missing_prompts:
             lines.append(f"{len(self.missing_prompts)} videos lack a prompt: {_few(self.missing_prompts)}")
         if self.unmatched_prompts:

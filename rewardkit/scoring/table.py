@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import UnionType
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -148,7 +148,12 @@ def _cell(value: object) -> object:
 
 def _write_parquet(rows: Iterable[ScoreRow], path: Path) -> None:
     pyarrow, parquet = _pyarrow()
-    kinds = {float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_(), str: pyarrow.string()}
+    kinds: dict[object, object] = {
+        float: pyarrow.float64(),
+        int: pyarrow.int64(),
+        bool: pyarrow.bool_(),
+        str: pyarrow.string(),
+    }
     kinds |= {list[float]: pyarrow.list_(pyarrow.float64()), list[int]: pyarrow.list_(pyarrow.int64())}
     columns = {name: _kind(field.annotation) for name, field in ScoreRow.model_fields.items()}
     schema = pyarrow.schema([(name, kinds.get(kind, pyarrow.string())) for name, kind in columns.items()])
@@ -173,7 +178,7 @@ def _utf8(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()  # file names may hold bytes that are no text
 
 
-def _pyarrow():  # type: ignore[no-untyped-def]  # pyarrow ships no types
+def _pyarrow() -> tuple[Any, Any]:  # pyarrow ships no types
     try:
         import pyarrow
         from pyarrow import parquet
