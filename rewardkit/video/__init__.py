@@ -1,0 +1,31 @@
+"""Video files: read exactly the frames asked for, write h264.
+
+```
+open.py             which reader for which file
+file.py             what every reader gives: VideoFile and VideoInfo
+container.py        mp4, mkv, avi, ts, gif, ...: seek or decode on, and check every timestamp
+  timeline.py       which frames the file shows, found without decoding where that is safe
+  stream.py         one decoder over one stream
+  orientation.py    turn frames as the file says
+  completeness.py   does the file hold all the bytes it announces?
+pictures.py         folders of pictures, animated WebP
+arrays.py           .npy and .pt
+write.py            h264
+levels.py           between float in [0, 1] and 8 bits
+```
+"""
+
+from rewardkit.video.file import VideoFile, VideoInfo
+from rewardkit.video.open import VIDEO_SUFFIXES, open_video, read_video
+from rewardkit.video.pictures import IMAGE_SUFFIXES
+from rewardkit.video.write import write_video
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "VideoFile",
+    "VideoInfo",
+    "open_video",
+    "read_video",
+    "write_video",
+]

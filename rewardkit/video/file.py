@@ -1,0 +1,109 @@
+"""What every reader of video files gives, whatever the format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from rewardkit.errors import UnreadableVideoError
+from rewardkit.types import Frames
+
+Picture = UInt8[Tensor, "height width 3"]
+"""One frame as decoders lay it out: RGB, uint8."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Length, rate and size of a video, as it is shown (after rotation).
+
+    Attributes:
+        num_frames: frames that decoding from the start shows.
+        fps: mean frames a second; None where the format has no clock (arrays, folders of pictures).
+        width, height: in stored pixels; pixels that are not square stay as they are.
+    """
+
+    num_frames: int
+    fps: float | None
+    width: int
+    height: int
+
+
+def unreadable(path: Path, problem: str) -> UnreadableVideoError:
+    """The error that says, in one sentence on one line, what is wrong with `path`."""
+    return UnreadableVideoError(f"{str(path)!r} {problem}")
+
+
+def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """Refuse frames without pixels or of more than `max_pixels`, before anything that size is allocated."""
+    if width <= 0 or height <= 0:
+        raise unreadable(path, f"has frames without pixels ({width}x{height})")
+    if width * height > max_pixels:
+        raise unreadable(
+            path,
+            f"has frames of {width}x{height} pixels, over the limit of {max_pixels}: scale it down first",
+        )
+
+
+class VideoFile(ABC):
+    """One open video. Use it as a context manager, from one thread at a time.
+
+    Attributes:
+        path: the file or folder.
+        info: length, rate and size. Set right while frames are read, if the length that a container announces
+            proves wrong.
+    """
+
+    path: Path
+    info: VideoInfo
+
+    def read(self, index: Sequence[int]) -> Frames:
+        """Exactly the frames at `index`, in that order: uint8 RGB, (len(index), 3, height, width).
+
+        `index` counts from 0; it need not be sorted and may repeat. Each frame is decoded once and only these
+        frames are held. Raises UnreadableVideoError for a frame that is not there or cannot be decoded.
+        """
+        self._check(index)
+        out = torch.empty((len(index), 3, self.info.height, self.info.width), dtype=torch.uint8)
+        places: dict[int, list[int]] = {}
+        for place, number in enumerate(index):
+            places.setdefault(number, []).append(place)
+        for number, picture in self._pictures(sorted(places)):
+            if picture.shape != (self.info.height, self.info.width, 3):
+                height, width = picture.shape[:2]
+                expected = f"{self.info.width}x{self.info.height}"
+                raise unreadable(self.path, f"changes its size from {expected} to {width}x{height} at frame {number}")
+            for place in places[number]:
+                out[place] = picture.permute(2, 0, 1)
+        return out
+
+    def _check(self, index: Sequence[int]) -> None:
+        wrong = [number for number in index if not 0 <= number < self.info.num_frames]
+        if wrong:
+            raise unreadable(self.path, f"has no frame {wrong[0]}: it has {self.info.num_frames}, counted from 0")
+
+    @abstractmethod
+    def _pictures(self, wanted: Sequence[int]) -> Iterator[tuple[int, Picture]]:
+        """Number and picture of each wanted frame. `wanted` is sorted, without repeats, and in range.
+
+        A number given twice counts with its last picture.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
