@@ -1,0 +1,108 @@
+"""The report: one HTML file that holds everything it shows and asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from rewardkit.bench.curve import HEIGHT, WIDTH
+from rewardkit.bench.numerals import duration, fixed
+from rewardkit.bench.page import build_page, is_scored
+from rewardkit.bench.thumbnails import read_strip
+from rewardkit.errors import NothingToDoError, UsageError
+from rewardkit.files import replacing
+from rewardkit.scoring.rows import ScoreHeader, ScoreRow
+
+_HERE = Path(__file__).parent
+_DECODERS = 2
+
+
+def write_report(rows: Iterable[ScoreRow], header: ScoreHeader | None, out: Path, *, thumbnails: int = 200) -> None:
+    """Write a page with statistics, a sortable table, pictures of the scored frames and per-frame curves.
+
+    The pictures are read again from the videos, about 40 kB for 8 frames. With more than `thumbnails` videos
+    only the worst and the best half of that number have them, and the others say so; 0 reads no video at all.
+    A video that can no longer be read says so in its row. Relative paths start from the header's `cwd`.
+
+    Raises:
+        NothingToDoError: no rows.
+        UsageError: rows of several rewards, or a negative number of thumbnails.
+        OutputError: `out` cannot be written.
+    """
+    rows = list(rows)
+    rewards = sorted({row.reward for row in rows})
+    if not rows:
+        raise NothingToDoError("a report needs at least one row: got none")
+    if len(rewards) > 1:
+        raise UsageError(f"a report shows one reward: the rows were scored with {' and '.join(map(repr, rewards))}")
+    if thumbnails < 0:
+        raise UsageError(f"a report cannot have {thumbnails} thumbnails: give 0 or more")
+    pictured = _choose(rows, thumbnails)
+    folder = Path(header.cwd) if header else Path()
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        strips = pool.map(lambda order: read_strip(folder / rows[order].path, rows[order].frame_index or []), pictured)
+        page = build_page(rewards[0], rows, dict(zip(pictured, strips, strict=True)))
+    html = _template().render(
+        page=page,
+        header=header,
+        configuration=_as_json(header.configuration) if header else "",
+        pictured=len(pictured),
+        width=WIDTH,
+        height=HEIGHT,
+        **_assets(),
+    )
+    with replacing(out) as draft:
+        draft.write_bytes(_storable(html))
+
+
+def _choose(rows: Sequence[ScoreRow], most: int) -> list[int]:
+    """Which rows have pictures: all with a score, or the worst and the best of them."""
+    scored = [order for order, row in enumerate(rows) if is_scored(row) and row.frame_index]
+    if len(scored) <= most:
+        return scored
+    scored.sort(key=lambda order: rows[order].score or 0.0)
+    return scored[: math.ceil(most / 2)] + scored[len(scored) - most // 2 :]
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(fixed=fixed, duration=duration)
+    return environment.get_template("report.html.j2")
+
+
+def _assets() -> dict[str, str]:
+    """Style and script, and their hashes: the page's policy runs these two and nothing else."""
+    style, script = ((_HERE / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    return {
+        "style": Markup(style),
+        "script": Markup(script),
+        "style_hash": _policy_hash(style),
+        "script_hash": _policy_hash(script),
+    }
+
+
+def _policy_hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
+
+
+def _as_json(configuration: dict[str, object]) -> str:
+    return json.dumps(configuration, indent=2, ensure_ascii=False, default=str)
+
+
+def _storable(html: str) -> bytes:
+    """As UTF-8; half characters, which file names can hold and UTF-8 cannot, become the replacement character."""
+    return html.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")

@@ -1,0 +1,77 @@
+"""Small pictures of the frames that were scored, read again from the video."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from rewardkit.errors import RewardkitError
+from rewardkit.video import open_video
+
+MAX_PICTURES = 24
+"""Most pictures a strip holds; of more scored frames it shows an even choice, first and last among them."""
+
+_HEIGHT, _MAX_WIDTH = 96, 256
+_QUALITY = 82
+_BYTES_AT_ONCE = 2**28
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One scored frame: its number in the video, counted from 0, and a JPEG as a data URI; size in pixels."""
+
+    frame: int
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The pictures of one video, in the order of its frames; or the problem, a sentence, and no pictures."""
+
+    pictures: tuple[Thumbnail, ...] = ()
+    problem: str | None = None
+
+
+def read_strip(path: Path, frame_index: Sequence[int]) -> Strip:
+    """Thumbnails of those frames of the video at `path`; a video that cannot be read gives its problem."""
+    wanted = spread_over(sorted(set(frame_index)), MAX_PICTURES)
+    pictures: list[Thumbnail] = []
+    try:
+        with open_video(path) as video:
+            at_once = max(1, _BYTES_AT_ONCE // (3 * video.info.height * video.info.width))
+            for first in range(0, len(wanted), at_once):
+                numbers = wanted[first : first + at_once]
+                frames = video.read(numbers)
+                pictures += [thumbnail(n, frame) for n, frame in zip(numbers, frames, strict=True)]
+    # ValueError: a path that no file system can hold, such as one with a NUL
+    except (RewardkitError, OSError, ValueError) as error:
+        return Strip(problem=str(error))
+    return Strip(tuple(pictures))
+
+
+def thumbnail(number: int, frame: UInt8[Tensor, "3 height width"]) -> Thumbnail:
+    """Frame `number` as a JPEG of at most 96 pixels height; smaller frames keep their pixels."""
+    image = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
+    small = image.height <= _HEIGHT
+    image.thumbnail((_MAX_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    # few pixels show every fault of JPEG, and cost nothing
+    image.save(data, "JPEG", quality=95 if small else _QUALITY, subsampling=0 if small else 2)
+    uri = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+    return Thumbnail(number, uri, image.width, image.height)
+
+
+def spread_over(numbers: Sequence[int], most: int) -> list[int]:
+    """At most `most` of the numbers, evenly chosen, first and last among them."""
+    if len(numbers) <= most:
+        return list(numbers)
+    return [numbers[round(place * (len(numbers) - 1) / (most - 1))] for place in range(most)]
