@@ -39,7 +39,7 @@ class Side(BaseModel):
 
 
 class Comparison(BaseModel):
-    """The answer, most important first. `model_dump_json()` writes it.
+    """The answer, most important first. `json.dumps(answer.model_dump())` writes it, whatever the file names.
 
     Attributes:
         verdict: one sentence.

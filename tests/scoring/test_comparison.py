@@ -208,6 +208,11 @@ def test_json_comes_back_equal():
     assert json.loads(result.model_dump_json())["total"]["pairs"] == 2
 
 
+def test_file_names_that_are_no_unicode_can_be_written():
+    result = compare([row("a/\udcff.mp4", 1.0, "p")], [row("b/\udcff.mp4", 2.0, "p")])
+    assert json.loads(json.dumps(result.model_dump()))["best"][0]["after_path"] == "b/\udcff.mp4"
+
+
 # ---- matching
 
 
