@@ -19,9 +19,7 @@ _MARGIN = 0.03  # one pixel of 32: keeps smooth edges, too, off the border
 _LAYOUT, _NOISE = 0, 1  # independent random streams, so that one seed places a shape alike in every quality
 
 
-def draw(
-    truth: Truth, num_frames: int = 8, size: int = 32, seed: int = 0
-) -> Float[Tensor, "frame 3 height width"]:
+def draw(truth: Truth, num_frames: int = 8, size: int = 32, seed: int = 0) -> Float[Tensor, "frame 3 height width"]:
     """A film that shows `truth`: RGB, float32 in [0, 1], `size` pixels wide and high.
 
     The seed chooses background and place. Films of one seed share both, whatever their colour, shape or

@@ -68,9 +68,7 @@ def test_interval_agrees_with_the_normal_one_for_many_pairs():
     values = np.random.default_rng(0).normal(0.02, 0.1, size=2_000)
     half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
     # 2 % of the standard error from 10,000 draws, and the skew of this sample
-    assert bootstrap_interval(values) == pytest.approx(
-        (values.mean() - half, values.mean() + half), abs=0.08 * half
-    )
+    assert bootstrap_interval(values) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.08 * half)
 
 
 def test_interval_equals_a_loop_over_resamples():
@@ -141,9 +139,7 @@ def test_verdict_claims_a_rise_when_the_interval_excludes_zero():
     after = [i / 10 + 0.05 + i / 100 for i in range(8)]
     result = compare(rows([i / 10 for i in range(8)]), rows(after, "b"))
     assert result.total.outcome == "rose"
-    assert result.verdict.startswith(
-        "after beats before on technical in 100 % of 8 pairs (95 %: 100 % to 100 %)"
-    )
+    assert result.verdict.startswith("after beats before on technical in 100 % of 8 pairs (95 %: 100 % to 100 %)")
     assert result.verdict.endswith("a rise")
 
 
