@@ -1,5 +1,7 @@
+from .bench.report import write_report as write_report
 from .errors import (
     BadInputError as BadInputError,
+    ConformanceError as ConformanceError,
     MissingExtraError as MissingExtraError,
     NothingToDoError as NothingToDoError,
     OutputError as OutputError,
@@ -40,5 +42,10 @@ from .rewards.catalog import (
     reward_info as reward_info,
 )
 from .rewards.interface import ImageReward as ImageReward, TemporalReward as TemporalReward
+from .scoring.comparison import Comparison as Comparison, compare as compare
+from .scoring.folder import score_folder as score_folder
+from .scoring.rows import ScoreRow as ScoreRow
+from .scoring.table import ScoreTable as ScoreTable
+from .video import open_video as open_video, read_video as read_video, write_video as write_video
 
 __version__: str

@@ -9,6 +9,7 @@ RewardkitError                 everything that rewardkit raises on purpose
 ├── BadInputError              one video, prompt or tensor cannot be used                  its row says error
 │   └── UnreadableVideoError   a file cannot be decoded as video
 ├── RewardFailedError          a reward raised, or gave something that is not a number     its row says error
+├── ConformanceError           a reward breaks a promise that all rewards make
 └── NothingToDoError           no input matched                                            exit 3
 ```
 """
@@ -67,6 +68,10 @@ class UnreadableVideoError(BadInputError):
 
 class RewardFailedError(RewardkitError):
     """A reward raised, or gave something that is not a number."""
+
+
+class ConformanceError(RewardkitError):
+    """A reward breaks a promise that all rewards make."""
 
 
 class NothingToDoError(RewardkitError):

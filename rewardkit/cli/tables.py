@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+WIDTH_IN_FILES = 160
+
 if TYPE_CHECKING:
     from rewardkit.scoring.rows import ScoreRow
 
@@ -29,7 +31,10 @@ def echo_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Seq
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell.encode(errors="backslashreplace").decode()) for cell in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_FILES
+    console.print(table)
 
 
 def echo_scores(rows: Iterable[ScoreRow]) -> None:

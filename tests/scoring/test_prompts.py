@@ -13,9 +13,12 @@ from tests.scoring.test_inputs import touch
 def test_the_same_prompts_in_every_format(tmp_path: Path) -> None:
     pairs = {"a.mp4": 'a "quoted", cat', "sub/b.mp4": "two\nlines", "ü.mp4": "Größe 猫"}
     (tmp_path / "p.csv").write_text(
-        '\ufeffpath,seed,prompt\na.mp4,1,"a ""quoted"", cat"\nsub/b.mp4,2,"two\nlines"\nü.mp4,3,Größe 猫\n', encoding="utf-8"
+        '\ufeffpath,seed,prompt\na.mp4,1,"a ""quoted"", cat"\nsub/b.mp4,2,"two\nlines"\nü.mp4,3,Größe 猫\n',
+        encoding="utf-8",
     )
-    (tmp_path / "p.tsv").write_text('video\tcaption\na.mp4\t"a ""quoted"", cat"\nsub/b.mp4\t"two\nlines"\nü.mp4\tGröße 猫\n')
+    (tmp_path / "p.tsv").write_text(
+        'video\tcaption\na.mp4\t"a ""quoted"", cat"\nsub/b.mp4\t"two\nlines"\nü.mp4\tGröße 猫\n'
+    )
     (tmp_path / "p.jsonl").write_text("\n".join(json.dumps({"file_name": k, "text": v}) for k, v in pairs.items()))
     (tmp_path / "p.json").write_text(json.dumps([{"video_path": k, "prompt": v} for k, v in pairs.items()]))
     (tmp_path / "map.json").write_text(json.dumps(pairs))
@@ -49,7 +52,9 @@ def test_a_line_that_stands_twice_counts_once(tmp_path: Path) -> None:
     assert len(read_manifest(tmp_path / "p.csv")) == 1
 
 
-def attached(folder: Path, prompts: str | Path | dict[str, str] = "auto", prompt: str | None = None) -> dict[str, tuple]:
+def attached(
+    folder: Path, prompts: str | Path | dict[str, str] = "auto", prompt: str | None = None
+) -> dict[str, tuple]:
     found = attach_prompts(find_videos([folder]), prompts, prompt)
     return {item.name: (item.prompt, item.prompt_source) for item in found.items}
 

@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine with python3 and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow check lint docs clean
+
+demo: $(VENV)/ready      ## draw clips, score them, write demo/report.html
+	$(BIN)/rewardkit demo --out demo
+
+test: lint               ## all checks that take minutes: format, lint, types, tests
+	$(BIN)/pytest
+
+test-slow: $(VENV)/ready ## the checks that take longer
+	$(BIN)/pytest -m slow
+
+check: test docs         ## what must pass before a commit
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: $(VENV)/docs-ready ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/docs-ready: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo site build dist
