@@ -101,5 +101,5 @@ def test_a_reward_that_gives_nan_is_found() -> None:
         def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
             return super().forward(images + 1)
 
-    with pytest.raises(rk.ConformanceError, match="gave .nan, nan, nan."):
+    with pytest.raises(rk.ConformanceError, match=r"gave .nan, nan, nan."):
         conformance.gives_one_finite_number_an_item(Bright())

@@ -165,8 +165,7 @@ def test_truncated_prompts_are_flagged(tmp_path: Path) -> None:
 def test_a_video_too_short_for_the_sampler_says_so(tmp_path: Path) -> None:
     save_film(tmp_path / "one.npy", 0.2, frames=1)
     save_film(tmp_path / "six.npy", 0.2, frames=6)
-    rows = by_name(score_folder(tmp_path, BRIGHT_SEGMENTS := rk.create_reward(BRIGHT, frames="segments:4")))
-    assert BRIGHT_SEGMENTS.name == "brightness"
+    rows = by_name(score_folder(tmp_path, rk.create_reward(BRIGHT, frames="segments:4")))
     assert rows["one.npy"].error == (
         "segments:4 needs at least 4 frames, this video has 1: use segments:1 or uniform:4"
     )

@@ -72,7 +72,7 @@ def test_a_dangling_link_is_found_so_that_its_row_can_say_so(tmp_path: Path) -> 
 
 
 def test_a_source_that_does_not_exist_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file or folder: .*nowhere"):
+    with pytest.raises(UsageError, match=r"no such file or folder: .*nowhere"):
         find_videos([tmp_path / "nowhere"])
 
 

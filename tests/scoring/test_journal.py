@@ -84,7 +84,7 @@ def test_a_video_never_has_two_rows(tmp_path: Path) -> None:
 def test_rows_of_another_reward_are_not_mixed_in(tmp_path: Path) -> None:
     file = written(tmp_path / "s.jsonl", row("/a"))
     before = file.read_bytes()
-    with pytest.raises(OutputError, match="holds rows of bright made by other settings.*--overwrite"):
+    with pytest.raises(OutputError, match=r"holds rows of bright made by other settings.*--overwrite"):
         Journal(file, header("other"))
     assert file.read_bytes() == before
     with Journal(file, header("other"), overwrite=True):
