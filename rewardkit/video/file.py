@@ -44,7 +44,7 @@ def unreadable(path: Path, problem: str) -> UnreadableVideoError:
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     """Refuse frames without pixels or of more than `max_pixels`, before anything that size is allocated."""
     if width <= 0 or height <= 0:
-        raise unreadable(path, f"has frames without pixels ({width}x{height})")
+        raise unreadable(path, f"has frames of {width}x{height} pixels, or of a size over the limit of {max_pixels}")
     if width * height > max_pixels:
         raise unreadable(
             path,
