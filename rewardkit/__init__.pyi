@@ -1,51 +1,104 @@
 from .bench.report import write_report as write_report
 from .errors import (
     BadInputError as BadInputError,
+)
+from .errors import (
     ConformanceError as ConformanceError,
+)
+from .errors import (
     MissingExtraError as MissingExtraError,
+)
+from .errors import (
     NothingToDoError as NothingToDoError,
+)
+from .errors import (
     OutputError as OutputError,
+)
+from .errors import (
     RewardFailedError as RewardFailedError,
+)
+from .errors import (
     RewardkitError as RewardkitError,
+)
+from .errors import (
     UnknownNameError as UnknownNameError,
+)
+from .errors import (
     UnreadableVideoError as UnreadableVideoError,
+)
+from .errors import (
     UsageError as UsageError,
 )
 from .reducers.aggregation import (
     LogMeanExp as LogMeanExp,
+)
+from .reducers.aggregation import (
     Max as Max,
+)
+from .reducers.aggregation import (
     Mean as Mean,
+)
+from .reducers.aggregation import (
     Min as Min,
+)
+from .reducers.aggregation import (
     Quantile as Quantile,
+)
+from .reducers.aggregation import (
     SoftMin as SoftMin,
+)
+from .reducers.aggregation import (
     TrimmedMean as TrimmedMean,
 )
-from .reducers.attenuation import Attenuate as Attenuate, Equal as Equal
+from .reducers.attenuation import Attenuate as Attenuate
+from .reducers.attenuation import Equal as Equal
 from .reducers.create import create_reward as create_reward
-from .reducers.normalisation import Fixed as Fixed, Normalised as Normalised, Running as Running
+from .reducers.normalisation import Fixed as Fixed
+from .reducers.normalisation import Normalised as Normalised
+from .reducers.normalisation import Running as Running
 from .reducers.plan import FramePlan as FramePlan
-from .reducers.reward import Reward as Reward, RewardDetail as RewardDetail
+from .reducers.reward import Reward as Reward
+from .reducers.reward import RewardDetail as RewardDetail
 from .reducers.sampling import (
     All as All,
+)
+from .reducers.sampling import (
     Every as Every,
+)
+from .reducers.sampling import (
     First as First,
+)
+from .reducers.sampling import (
     Index as Index,
+)
+from .reducers.sampling import (
     Segments as Segments,
+)
+from .reducers.sampling import (
     Uniform as Uniform,
 )
-from .reducers.video_reward import TemporalVideoReward as TemporalVideoReward, VideoReward as VideoReward
+from .reducers.video_reward import TemporalVideoReward as TemporalVideoReward
+from .reducers.video_reward import VideoReward as VideoReward
 from .reducers.weighted_sum import WeightedSum as WeightedSum
 from .rewards.card import RewardCard as RewardCard
 from .rewards.catalog import (
     create_image_reward as create_image_reward,
+)
+from .rewards.catalog import (
     list_rewards as list_rewards,
+)
+from .rewards.catalog import (
     reward_info as reward_info,
 )
-from .rewards.interface import ImageReward as ImageReward, TemporalReward as TemporalReward
-from .scoring.comparison import Comparison as Comparison, compare as compare
+from .rewards.interface import ImageReward as ImageReward
+from .rewards.interface import TemporalReward as TemporalReward
+from .scoring.comparison import Comparison as Comparison
+from .scoring.comparison import compare as compare
 from .scoring.folder import score_folder as score_folder
 from .scoring.rows import ScoreRow as ScoreRow
 from .scoring.table import ScoreTable as ScoreTable
-from .video import open_video as open_video, read_video as read_video, write_video as write_video
+from .video import open_video as open_video
+from .video import read_video as read_video
+from .video import write_video as write_video
 
 __version__: str

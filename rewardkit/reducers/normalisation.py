@@ -86,21 +86,19 @@ class Normalised(Reward):
         """The reward's own plan."""
         return self.reward.plan_one(num_frames, generator)
 
-    def detail(
+    def judge(
         self,
-        video: Shaped[Tensor, "batch frame 3 height width"],
-        prompts: Sequence[str] | None = None,
-        *,
-        plan: FramePlan | None = None,
-        generator: torch.Generator | None = None,
-        batch_size: int | None = None,
+        frames: Shaped[Tensor, "batch planned 3 height width"],
+        prompts: Sequence[str] | None,
+        plan: FramePlan,
+        batch_size: int | None,
     ) -> RewardDetail:
         """The reward's detail with its score normalised; frames keep their own scale.
 
         Raises:
             RewardFailedError: a running scale has seen fewer than two different scores.
         """
-        detail = self.reward.detail(video, prompts, plan=plan, generator=generator, batch_size=batch_size)
+        detail = self.reward.judge(frames, prompts, plan, batch_size)
         if isinstance(self.scale, Fixed):
             return replace(detail, score=(detail.score - self.scale.mean) / self.scale.std)
         if self.training:

@@ -63,6 +63,15 @@ class Reward(nn.Module, ABC):
         """The frames to decode of one video of `num_frames` frames."""
 
     @abstractmethod
+    def judge(
+        self,
+        frames: Shaped[Tensor, "batch planned 3 height width"],
+        prompts: Sequence[str] | None,
+        plan: FramePlan,
+        batch_size: int | None,
+    ) -> RewardDetail:
+        """Scores the planned frames; what comes in is checked already. Callers use `detail`."""
+
     def detail(
         self,
         video: Shaped[Tensor, "batch frame 3 height width"],
@@ -84,6 +93,18 @@ class Reward(nn.Module, ABC):
         Raises:
             BadInputError: wrong shape or range, missing prompts, a video too short for the sampler.
         """
+        check_video(self.name, video)
+        if prompts is None and self.needs_prompt:
+            raise BadInputError(f"{self.name} needs one prompt per video: got none")
+        if prompts is not None and len(prompts) != len(video):
+            raise BadInputError(
+                f"{self.name} needs one prompt per video: got {len(prompts)} prompts, {len(video)} videos"
+            )
+        if plan is None:
+            plan = self.plan(video.shape[1], len(video), generator)
+            video = plan.take(video)
+        plan.check(video)
+        return self.judge(video, prompts, plan.to(video.device), batch_size)
 
     def plan(
         self, num_frames: int | Sequence[int], batch: int = 1, generator: torch.Generator | None = None
@@ -137,27 +158,6 @@ class Reward(nn.Module, ABC):
 
     def __sub__(self, other: Reward) -> Reward:
         return self + (-1.0) * other
-
-    def begin(
-        self,
-        video: Shaped[Tensor, "batch frame 3 height width"],
-        prompts: Sequence[str] | None,
-        plan: FramePlan | None,
-        generator: torch.Generator | None,
-    ) -> tuple[Shaped[Tensor, "batch planned 3 height width"], FramePlan]:
-        """Checks the input; gives the planned frames and the plan, both on the video's device."""
-        check_video(self.name, video)
-        if prompts is not None and len(prompts) != len(video):
-            raise BadInputError(
-                f"{self.name} needs one prompt per video: got {len(prompts)} prompts, {len(video)} videos"
-            )
-        if prompts is None and self.needs_prompt:
-            raise BadInputError(f"{self.name} needs one prompt per video: got none")
-        if plan is None:
-            plan = self.plan(video.shape[1], len(video), generator)
-            return plan.take(video), plan.to(video.device)
-        plan.check(video)
-        return video, plan.to(video.device)
 
 
 def check_video(name: str, video: Tensor) -> None:

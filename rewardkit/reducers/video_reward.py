@@ -63,17 +63,14 @@ class VideoReward(Reward):
         """What the sampler chooses."""
         return FramePlan(self.frames.indices(num_frames, generator)[None], torch.tensor([num_frames]))
 
-    def detail(
+    def judge(
         self,
-        video: Shaped[Tensor, "batch frame 3 height width"],
-        prompts: Sequence[str] | None = None,
-        *,
-        plan: FramePlan | None = None,
-        generator: torch.Generator | None = None,
-        batch_size: int | None = None,
+        frames: Shaped[Tensor, "batch planned 3 height width"],
+        prompts: Sequence[str] | None,
+        plan: FramePlan,
+        batch_size: int | None,
     ) -> RewardDetail:
         """Scores every planned frame, then reduces."""
-        frames, plan = self.begin(video, prompts, plan, generator)
         batch, count = frames.shape[:2]
         images = frames.flatten(0, 1)
         texts = [prompt for prompt in prompts for _ in range(count)] if prompts is not None else None
@@ -113,17 +110,14 @@ class TemporalVideoReward(Reward):
         """What the sampler chooses."""
         return FramePlan(self.frames.indices(num_frames, generator)[None], torch.tensor([num_frames]))
 
-    def detail(
+    def judge(
         self,
-        video: Shaped[Tensor, "batch frame 3 height width"],
-        prompts: Sequence[str] | None = None,
-        *,
-        plan: FramePlan | None = None,
-        generator: torch.Generator | None = None,
-        batch_size: int | None = None,
+        frames: Shaped[Tensor, "batch planned 3 height width"],
+        prompts: Sequence[str] | None,
+        plan: FramePlan,
+        batch_size: int | None,
     ) -> RewardDetail:
         """Scores the planned frames of each video together."""
-        frames, plan = self.begin(video, prompts, plan, generator)
         step = max(1, (batch_size or frames.shape[0] * frames.shape[1]) // frames.shape[1])
         scored = [
             checked(

@@ -58,19 +58,16 @@ class WeightedSum(Reward):
         """All frames that any term looks at."""
         return FramePlan.union([reward.plan_one(num_frames, generator) for _, reward in self.terms()])
 
-    def detail(
+    def judge(
         self,
-        video: Shaped[Tensor, "batch frame 3 height width"],
-        prompts: Sequence[str] | None = None,
-        *,
-        plan: FramePlan | None = None,
-        generator: torch.Generator | None = None,
-        batch_size: int | None = None,
+        frames: Shaped[Tensor, "batch planned 3 height width"],
+        prompts: Sequence[str] | None,
+        plan: FramePlan,
+        batch_size: int | None,
     ) -> RewardDetail:
         """Scores every term on its own frames and adds them up."""
-        frames, plan = self.begin(video, prompts, plan, generator)
         details = [
-            reward.detail(plan.take_part(frames, part), prompts, plan=part, batch_size=batch_size)
+            reward.judge(plan.take_part(frames, part), prompts, part, batch_size)
             for (_, reward), part in zip(self.terms(), plan.parts, strict=True)
         ]
         weighted = [c * detail.score for c, detail in zip(self.coefficients, details, strict=True)]
