@@ -40,9 +40,9 @@ def _along(luma: Tensor, noise: Tensor, axis: int) -> Tensor:
 class Sharpness(ImageReward):
     """Share of edge strength that a further blur would take away: 0 when blurred, 0.6 to 0.8 when crisp.
 
-    It compares the picture with itself, so contrast hardly matters. Noise would pass for sharpness: the level
-    found by the `noise` reward is taken off, so that more noise scores lower. Over-sharpening does raise it:
-    optimise it within `technical` or a weighted sum. Measured at the picture's own resolution, at least 10x10
+    It compares the picture with itself, so contrast hardly matters. Noise would pass for sharpness: the level found by
+    the `noise` reward is taken off, so that noise lowers the score until it drowns the picture. Over-sharpening does
+    raise it: optimise it within `technical` or a weighted sum. Measured at the picture's own resolution, at least 10x10
     pixels.
 
     Source: 1 - blur of Crete, Dolmiere, Ladret & Nicolas, "The blur effect: perception and estimation with a
