@@ -86,7 +86,11 @@ def _import_file(path: Path) -> object:
     assert spec is not None
     assert spec.loader is not None
     loaded = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    try:
+        spec.loader.exec_module(loaded)
+    except BaseException:
+        del sys.modules[name]  # else the next call would take the half-made module for the whole
+        raise
     return loaded
 
 

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+BLIND_SPOT = (
+    "The file names tell each clip's quality. Watermarks score high, since their sharp edges pass for detail:\n"
+    "closed-form rewards judge pixels, not content."
+)
+
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for clips, rows and report.")] = Path("demo"),
@@ -24,4 +29,5 @@ def demo(
     page = out / "report.html"
     write_report(table, table.header, page)
     echo_scores(table.best(len(table)))
+    typer.echo(BLIND_SPOT)
     typer.echo(f"rows: {out / 'scores.jsonl'}\nreport: {page}")

@@ -122,7 +122,8 @@ def _summarise(table: ScoreTable, settings: ScoreConfig, as_json: bool, quiet: b
         where = f", rows in {settings.out}" if settings.out else ""
         typer.echo(f"{summary.reward}: {summary.ok} of {summary.rows} videos scored{mean}{where}", err=True)
         for row in table.failed()[:5]:
-            typer.secho(f"failed: {row.path!r}: {row.error}", fg="red", err=True)
+            error = row.error or ""
+            typer.secho(f"failed: {error if row.path in error else f'{row.path!r}: {error}'}", fg="red", err=True)
         if summary.failed > 5:
             typer.echo(f"... and {summary.failed - 5} more failed", err=True)
     if summary.failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rewardkit.device import choose_device, choose_dtype
-from rewardkit.errors import UsageError
+from rewardkit.errors import RewardkitError, UsageError
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import FrozenModel, ImageReward, TemporalReward
@@ -37,7 +37,12 @@ def create_model(name: str, device: str = "auto", dtype: str = "auto") -> ImageR
     build = REWARDS.load(name)
     if not callable(build):
         raise UsageError(f"{name} is a {type(build).__name__}; expected a class or function that gives a reward model")
-    model: object = build()
+    try:
+        model: object = build()
+    except RewardkitError:
+        raise
+    except Exception as error:
+        raise UsageError(f"cannot build {name}: {type(error).__name__}: {error}") from error
     if not isinstance(model, ImageReward | TemporalReward):
         raise UsageError(f"{name} gives a {type(model).__name__}; expected an ImageReward or a TemporalReward")
     frozen: FrozenModel = model.to(device=choose_device(device), dtype=choose_dtype(dtype))

@@ -82,7 +82,7 @@ def score_folder(
     workers = num_workers if num_workers != "auto" else min(MOST_WORKERS, os.cpu_count() or 1)
     settings = {"source": _shown(source), "prompts": _shown(prompts), "prompt": prompt, "limit": limit}
     settings |= {"batch_size": batch_size, "num_workers": workers, "seed": seed}
-    header = make_header(built, settings, seed=seed, device=str(where), dtype=str(precision))
+    header = make_header(built, settings, seed=seed, device=str(where), dtype=str(precision).removeprefix("torch."))
     keyed = [KeyedItem(item, row_key(item, header.fingerprint)) for item in items]
 
     def score(remaining: Sequence[KeyedItem]) -> Iterator[ScoreRow]:

@@ -39,7 +39,7 @@ def make_header(
         device=device,
         dtype=dtype,
         platform=platform.platform(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
 
 

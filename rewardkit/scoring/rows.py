@@ -77,6 +77,7 @@ class ScoreHeader(BaseModel):
         configuration: every setting in force, defaults included.
         versions: of rewardkit and the libraries that decide scores.
         weights_sha256: checkpoint name to sha256.
+        created: when the first row was made, as `2026-11-23 18:08 UTC`.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -121,5 +121,7 @@ def test_demo_ends_in_a_table_and_a_report(rewardkit: Run, tmp_path: Path) -> No
     assert (tmp_path / "demo" / "report.html").exists()
     listed = [line for line in lines if ".mp4" in line]
     assert len(listed) == 18
-    assert "good" in listed[0], "the best clip is a good one"
-    assert "good" not in listed[-1]
+    rank = {Path(line.split()[1]).stem: place for place, line in enumerate(listed)}
+    for film in "123":
+        for spoiled in ("washed-out", "blurred", "dark"):
+            assert rank[f"{film}-good"] < rank[f"{film}-{spoiled}"]
