@@ -97,11 +97,11 @@ def read_sequential(path: Path, index: list[int]) -> Frames:
     with av.open(path) as container:
         container.streams.video[0].codec_context.thread_count = 1
         pictures = [
-            torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+            frame.to_ndarray(format="rgb24", threads=1).transpose(2, 0, 1)
             for number, frame in enumerate(container.decode(video=0))
             if number in index
         ]
-    return torch.stack(pictures)
+    return torch.from_numpy(np.stack(pictures))
 
 
 def write_clip(path: Path, num_frames: int, width: int, height: int, seed: int = SEED) -> Path:

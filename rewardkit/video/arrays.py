@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class ArrayFile(VideoFile):
             problem = level_problem(picture)
             if problem is not None:
                 raise unreadable(self.path, f"{problem} in frame {number}")
-            yield number, to_uint8(picture)
+            yield number, to_uint8(picture).numpy()
 
 
 def _map_npy(path: Path) -> Tensor:
@@ -59,7 +60,8 @@ def _map_npy(path: Path) -> Tensor:
             array.close()
             raise unreadable(path, "is a .npz archive: save one array with numpy.save")
         return torch.from_numpy(array)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    # numpy parses the header as Python source
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError, TokenError, OverflowError) as error:
         raise unreadable(path, f"cannot be read as .npy: {_first_line(error)}") from error
 
 

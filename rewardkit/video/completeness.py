@@ -83,8 +83,7 @@ def _matroska_length(path: Path, data: mmap.mmap) -> int:
 
 def _ebml_size(data: mmap.mmap, place: int) -> tuple[int | None, int]:
     """An EBML number (None: unknown) and the place after it; its leading zeros tell its length."""
-    first = data[place]
-    length = 9 - first.bit_length()
+    length = 9 - int.from_bytes(data[place : place + 1]).bit_length()
     value = int.from_bytes(data[place : place + length]) & (1 << 7 * length) - 1
     return (None if value == (1 << 7 * length) - 1 else value), place + length
 

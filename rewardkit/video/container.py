@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import av
-import torch
 from av.video.frame import VideoFrame
 
 from rewardkit.video.completeness import check_complete
@@ -75,7 +75,9 @@ class ContainerFile(VideoFile):
                 self._check(wanted)
 
     def _picture(self, frame: VideoFrame) -> Picture:
-        return self._orientation.turn(torch.from_numpy(frame.to_ndarray(format="rgb24")))
+        # one thread: FFmpeg would take one a core, which fight with those of other files
+        picture = frame.to_ndarray(format="rgb24", threads=1)
+        return self._orientation.turn(cast(Picture, picture))
 
     def _advance(self, number: int) -> VideoFrame:
         """Decode up to frame `number` and give it."""

@@ -9,14 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
 
 from rewardkit.errors import UnreadableVideoError
 from rewardkit.types import Frames
 
-Picture = UInt8[Tensor, "height width 3"]
+Picture = UInt8[np.ndarray, "height width 3"]
 """One frame as decoders lay it out: RGB, uint8."""
 
 
@@ -71,7 +71,7 @@ class VideoFile(ABC):
         frames are held. Raises UnreadableVideoError for a frame that is not there or cannot be decoded.
         """
         self._check(index)
-        out = torch.empty((len(index), 3, self.info.height, self.info.width), dtype=torch.uint8)
+        out = np.empty((len(index), 3, self.info.height, self.info.width), dtype=np.uint8)
         places: dict[int, list[int]] = {}
         for place, number in enumerate(index):
             places.setdefault(number, []).append(place)
@@ -81,8 +81,9 @@ class VideoFile(ABC):
                 expected = f"{self.info.width}x{self.info.height}"
                 raise unreadable(self.path, f"changes its size from {expected} to {width}x{height} at frame {number}")
             for place in places[number]:
-                out[place] = picture.permute(2, 0, 1)
-        return out
+                # by numpy: torch would start threads of its own, which fight with those of other files
+                out[place] = picture.transpose(2, 0, 1)
+        return torch.from_numpy(out)
 
     def _check(self, index: Sequence[int]) -> None:
         wrong = [number for number in index if not 0 <= number < self.info.num_frames]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import torch
 from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
@@ -28,9 +27,8 @@ class Orientation(NamedTuple):
     def turn(self, picture: Picture) -> Picture:
         """The picture as it is to be shown."""
         if self.transpose:
-            picture = picture.transpose(0, 1)
-        flipped = [axis for axis, flip in ((0, self.flip_rows), (1, self.flip_columns)) if flip]
-        return torch.flip(picture, flipped) if flipped else picture
+            picture = picture.transpose(1, 0, 2)
+        return picture[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
 
 
 def orientation_of(path: Path, frame: VideoFrame) -> Orientation:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 
 from rewardkit.video.completeness import check_complete
@@ -105,7 +104,7 @@ def _to_rgb(path: Path, image: Image.Image) -> Picture:
         raise unreadable(path, f"has pixels of mode {image.mode}, not 8 bits a colour: convert it to 8 bits first")
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return torch.from_numpy(np.array(image.convert("RGB")))
+    return np.array(image.convert("RGB"))
 
 
 @contextmanager

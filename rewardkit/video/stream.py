@@ -32,7 +32,9 @@ class Decoder:
         options = {"protocol_whitelist": "file", "max_pixels": str(max_pixels)}
         try:
             # absolute, because FFmpeg takes "a:b.mp4" for a protocol
-            self._container: InputContainer = av.open(str(path.absolute()), "r", options=options)
+            name = str(path.absolute())
+            # replace: titles are often not UTF-8
+            self._container: InputContainer = av.open(name, "r", options=options, metadata_errors="replace")
         except av.FFmpegError as error:
             raise unreadable(path, f"is not a video file, or is damaged: {error.strerror}") from error
         try:
@@ -59,6 +61,9 @@ class Decoder:
                 return
             except av.FFmpegError as error:
                 self.damage = error.strerror or str(error)
+                return
+            except IndexError:  # so PyAV 18.1 stumbles over streams that a damaged file announces half-way
+                self.damage = "a stream appears half-way"
                 return
             if packet.size:
                 yield packet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,19 @@ def sound_only(folder: Path) -> Path:
     return path
 
 
+def cover_picture(folder: Path) -> Path:
+    path = folder / "song.m4a"
+    with av.open(path, "w", format="mp4") as out:
+        sound, cover = out.add_stream("aac", rate=8000, layout="mono"), out.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        out.mux(cover.encode(av.VideoFrame(64, 48, "yuvj420p")) + cover.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        out.mux(sound.encode(frame) + sound.encode(None))
+    return path
+
+
 def no_frames(folder: Path) -> Path:
     path = folder / "none.avi"
     with av.open(path, "w") as out:
@@ -107,6 +121,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "cut gif": (lambda folder: cut(encode(folder / "a.gif", "gif", 9, pix_fmt="rgb8")), "is cut short"),
     "sound only": (sound_only, "has no video stream, only audio"),
+    "cover picture": (cover_picture, "has no video stream, only sound with a cover picture"),
     "no frames": (no_frames, "without any frames"),
     "0x0": (lambda folder: gif_of_size(folder, 0, 0), "is not a video file, or is damaged"),
     "huge": (lambda folder: gif_of_size(folder, 20000, 10000), "over the limit"),
@@ -115,6 +130,20 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "device": (lambda folder: Path("/dev/null"), "is not a regular file"),
     "folder without pictures": (folder_of_text, "is a folder without pictures"),
     "damaged": (damaged, "is damaged"),
+}
+
+
+def npy(path: Path) -> Path:
+    np.save(path, np.zeros((3, 3, 48, 64), np.uint8))
+    return path
+
+
+WHOLE: dict[str, Callable[[Path], Path]] = {
+    ".mp4": lambda path: h264(path, num_frames=15),
+    ".ts": lambda path: h264(path, num_frames=15),
+    ".avi": lambda path: encode(path, "mjpeg", 8, pix_fmt="yuvj420p"),
+    ".webm": lambda path: encode(path, "libvpx-vp9", 15, options={"cpu-used": "8", "deadline": "realtime"}),
+    ".npy": npy,
 }
 
 
@@ -178,3 +207,28 @@ def test_names_with_newline_colon_percent_and_unicode_are_read(tmp_path: Path) -
 def test_film_of_one_frame_is_read(tmp_path: Path) -> None:
     with open_video(h264(tmp_path / "one.mp4", num_frames=1)) as video:
         assert video.read([0, 0]).shape == (2, 3, 96, 128)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".avi", ".webm", ".npy"])
+def test_files_with_random_damage_give_frames_or_one_error(tmp_path: Path, suffix: str) -> None:
+    rng = random.Random(suffix)
+    whole = WHOLE[suffix](tmp_path / f"whole{suffix}").read_bytes()
+    outcomes = set()
+    for _ in range(40):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 5, 20))):
+            # half of the hits in the header, where the file's structure is
+            data[rng.randrange(min(600, len(data)) if rng.random() < 0.5 else len(data))] = rng.randrange(256)
+        path = written(tmp_path / f"hit{suffix}", bytes(data[: rng.choice((len(data), rng.randrange(1, len(data))))]))
+        try:
+            outcomes.add(read_video(path, [0, -1]).shape[0])
+        except UnreadableVideoError:
+            outcomes.add("error")
+    assert outcomes == {2, "error"}
+
+
+def test_title_that_is_not_utf8_does_not_matter(tmp_path: Path) -> None:
+    data = h264(tmp_path / "a.mp4", num_frames=3).read_bytes()
+    path = written(tmp_path / "a.mp4", data.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    assert b"\xe9" in path.read_bytes()
+    assert read_video(path).shape[0] == 3
