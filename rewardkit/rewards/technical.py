@@ -63,9 +63,9 @@ class Technical(ImageReward):
     (0.34 of the score), blockiness (0.27), log contrast (0.19), exposure (0.1), log noise (0.1). `parts` gives the five
     summands. It says nothing of content, beauty or motion. At least 16x16 pixels, at the picture's own resolution.
 
-    Measured: benchmarks/results/technical_truth.json. Very mild blur (sigma 0.5 pixels) of pictures that are all grass or
-    fur can score higher, since the same pixels could be noise. Optimised without restraint it over-sharpens: +0.07
-    after 100 steps of Adam on the pixels themselves.
+    Measured: benchmarks/results/technical_truth.json. Very mild blur (sigma 0.5 pixels) of pictures that are all
+    grass or fur can score higher, since the same pixels could be noise. Optimised without restraint it over-sharpens:
+    +0.07 after 100 steps of Adam on the pixels themselves.
 
     Source: the measures as their own rewards name them (Crete 2007, Immerkaer 1996, Peli 1990, Mertens 2007,
     Wang 2002); the combination is ours, its constants fitted by benchmarks/calibrate_technical.py.
