@@ -31,6 +31,10 @@ def open_video(path: str | Path, *, decoder_threads: int = 1, max_pixels: int = 
     `decoder_threads` speeds up one large video; for many videos, one thread each in a pool is faster.
     `max_pixels` bounds one frame and is checked before it is allocated.
 
+    A file that announces its length (MP4, Matroska, AVI, WebP, GIF) and is shorter is refused as a whole, for as a
+    shorter video it would be scored on other frames. A transport stream announces none: it has the frames that
+    are there, and one that the cut left incomplete is an error when it is read, never a patched-up picture.
+
     Raises UnreadableVideoError, with what is wrong, for anything that cannot be read: missing, empty, cut
     short, not a video, no video stream, no frames, a device or pipe.
     """
