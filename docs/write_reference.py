@@ -1,0 +1,136 @@
+"""Writes the reference pages that are read off the code: `python docs/write_reference.py`.
+
+A test compares both pages with what this gives, so neither can drift.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import get_type_hints
+
+from typer.models import ArgumentInfo, CommandInfo, OptionInfo
+
+from rewardkit.cli import app
+from rewardkit.registry import REWARDS
+from rewardkit.rewards.card import RewardCard
+from rewardkit.rewards.catalog import list_rewards, reward_info
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by `python docs/write_reference.py`: change the code it reads, not this page. -->"
+
+CLI_HEAD = f"""{NOTE}
+
+# Command line
+
+Results go to stdout or to `--out`, everything else to stderr. [Exit codes](errors-and-exit-codes.md) tell what
+happened. `rewardkit --install-completion` teaches your shell the commands, their options and the names of rewards.
+"""
+
+REWARDS_HEAD = f"""{NOTE}
+
+# Rewards
+
+The rewards that come with the package, read off their cards. Higher is better in every one; `open` is an end of the
+range without a bound. `rewardkit list` and `rewardkit info NAME` say the same on the command line, also of rewards from
+other packages and from your own files.
+"""
+
+
+def cli_page() -> str:
+    """The command line: every command with its arguments and options."""
+    return "\n".join([CLI_HEAD, *(_command(info) for info in app.registered_commands)])
+
+
+def rewards_page() -> str:
+    """The rewards of this package: a table, then what each says of itself."""
+    classes = {name: REWARDS.load(name) for name in list_rewards()}
+    ours = {name: made for name, made in classes.items() if isinstance(made, type) and _is_ours(made)}
+    columns = ("Reward", "Measures", "Judges", "Range", "Gradient")
+    table = _table(columns, [_card_cells(reward_info(name)) for name in ours])
+    return "\n".join([REWARDS_HEAD, table, *(_reward(reward_info(name), made) for name, made in ours.items())])
+
+
+def _is_ours(made: type) -> bool:
+    return made.__module__.partition(".")[0] == "rewardkit"
+
+
+def _command(info: CommandInfo) -> str:
+    assert info.callback is not None
+    name = info.name or info.callback.__name__
+    hints = get_type_hints(info.callback, include_extras=True)
+    usage, arguments, options = ["rewardkit", name], [], []
+    for key, parameter in inspect.signature(info.callback).parameters.items():
+        said = hints[key].__metadata__[0]
+        if isinstance(said, ArgumentInfo):
+            needed = parameter.default is inspect.Parameter.empty
+            usage.append(key.upper() if needed else f"[{key.upper()}]")
+            arguments.append((f"`{key.upper()}`", *_help(said, "required" if needed else parameter.default)))
+        elif isinstance(said, OptionInfo):
+            options.append((f"`{_flags(key, said)}`", *_help(said, parameter.default)))
+    usage += ["[OPTIONS]"]
+    parts = [f"## {name}\n", f"{inspect.getdoc(info.callback)}\n", f"```console\n{' '.join(usage)}\n```\n"]
+    parts += [_table(("Argument", "Meaning", "Default"), arguments)] if arguments else []
+    return "\n".join([*parts, _table(("Option", "Meaning", "Default"), options)])
+
+
+def _flags(key: str, option: OptionInfo) -> str:
+    first = [option.default] if isinstance(option.default, str) else []  # where typer keeps the first name given
+    return ", ".join([*first, *(option.param_decls or ())] or [f"--{key.replace('_', '-')}"])
+
+
+def _help(said: ArgumentInfo | OptionInfo, default: object) -> tuple[str, str]:
+    """What it means, and its default: the one that the help text names, or the parameter's own."""
+    meaning, _, named = re.sub(r"\]$", "", said.help or "").partition(" [default: ")
+    own = "" if default is None or default is False else str(default)
+    return _text(meaning), _text(named or own)
+
+
+def _card_cells(card: RewardCard) -> tuple[str, ...]:
+    return (
+        f"[{card.name}](#{card.name})",
+        _text(card.summary),
+        "frames together" if card.video_level else "single frames",
+        _range(card),
+        "yes" if card.differentiable else "no",
+    )
+
+
+def _reward(card: RewardCard, made: type) -> str:
+    facts = [
+        f"Unit: {_text(card.unit)}.",
+        f"Frames unless you choose: `{card.frames}`.",
+        "Needs a prompt." if card.needs_prompt else "Reads no prompt.",
+        f"Weights: {card.weights_licence or 'none'}. Code: {card.code_licence}.",
+    ]
+    options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
+    described = f"::: {made.__module__}.{made.__name__}\n    options:\n      {options}"
+    return f"## {card.name}\n\n{' '.join(facts)}\n\n{described}\n"
+
+
+def _range(card: RewardCard) -> str:
+    if card.score_range is None:
+        return "not stated"
+    low, high = ("open" if edge is None else f"{edge:g}" for edge in card.score_range)
+    return f"{low} to {high}"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _text(words: str) -> str:
+    """Plain words as Markdown that shows them as they are; what is in backticks stays code."""
+    pieces = words.split("`")
+    pieces[::2] = [re.sub(r"([*_|<\[])", r"\\\1", piece) for piece in pieces[::2]]
+    return "`".join(pieces)
+
+
+PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "rewards.md": rewards_page}
+
+if __name__ == "__main__":
+    for file, page in PAGES.items():
+        (FOLDER / file).write_text(page(), encoding="utf-8")
