@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check lint docs clean
+.PHONY: demo test test-slow check lint docs pictures clean
 
 demo: $(VENV)/ready      ## draw clips, score them, write demo/report.html
 	$(BIN)/rewardkit demo --out demo
@@ -32,6 +32,13 @@ $(VENV)/ready: pyproject.toml constraints.txt
 $(VENV)/docs-ready: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
+
+pictures: demo           ## draw the pictures of the README again; needs chromium
+	$(BIN)/rewardkit score 'demo/clips/*-[dgn]*.mp4' --prompts demo/clips/prompts.csv -o demo/pictures.jsonl --overwrite --quiet
+	$(BIN)/rewardkit report demo/pictures.jsonl -o demo/pictures.html
+	mkdir -p docs/pictures
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,860 \
+		--user-data-dir=$$(mktemp -d) --screenshot=docs/pictures/report.png file://$(CURDIR)/demo/pictures.html
 
 clean:
 	rm -rf $(VENV) demo site build dist

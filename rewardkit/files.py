@@ -1,9 +1,10 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Files and their names: whole or not at all when written, natural order when listed."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the draft cannot be written, or cannot take its place.
     """
-    draft = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, by which writers choose a format
+    draft = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")  # keeps the suffix, by which writers choose a format
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
@@ -27,3 +28,9 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key under which `2.png` comes before `10.png`, whatever the case of letters."""
+    parts = re.findall(r"\d+|\D+", name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name

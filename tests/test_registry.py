@@ -36,7 +36,7 @@ def test_a_package_offers_rewards_by_entry_point_and_is_imported_only_when_named
 def test_two_packages_with_one_name_are_a_clear_error(site: Path) -> None:
     install(site, "one", "twice = tests.judges:Brightness")
     install(site, "two", "twice = tests.judges:Redness")
-    with pytest.raises(rk.UsageError, match="two packages offer a reward called 'twice'.*name it as module:Attribute"):
+    with pytest.raises(rk.UsageError, match=r"two packages offer a reward called 'twice'.*name it as module:Attribute"):
         rk.create_reward("twice")
 
 
@@ -65,7 +65,7 @@ def test_a_file_called_like_a_module_hides_nothing(tmp_path: Path) -> None:
 def test_a_file_that_raises_says_what(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("1 / 0\n")
     for _ in range(2):  # a failed import must not be remembered as done
-        with pytest.raises(rk.UsageError, match="bad.py:X: ZeroDivisionError"):
+        with pytest.raises(rk.UsageError, match=r"bad.py:X: ZeroDivisionError"):
             REWARDS.load(f"{tmp_path}/bad.py:X")
 
 

@@ -70,9 +70,10 @@ def _decode(keyed: KeyedItem, reward: Reward, seed: int) -> Decoded:
     try:
         _check_prompt(keyed.item, reward)
         with open_video(keyed.item.path) as video:
-            info = video.info
-            plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))
-            frames = video.read(plan.index[0].tolist())
+            while info != video.info:  # a file that announces other frames than it has is corrected while it is read
+                info = video.info
+                plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))
+                frames = video.read(plan.index[0].tolist())
         return Decoded(keyed, milliseconds_since(start), info, plan, frames)
     except RewardkitError as error:
         return Decoded(keyed, milliseconds_since(start), info, error=first_line(error))

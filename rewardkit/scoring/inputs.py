@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rewardkit.errors import NothingToDoError, UsageError
+from rewardkit.files import natural_order
 from rewardkit.scoring.manifest import MANIFEST_SUFFIXES, read_manifest
-from rewardkit.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from rewardkit.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_animated_webp
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,6 @@ def find_videos(sources: Sequence[str | Path]) -> list[FoundVideo]:
     return list(found.values())
 
 
-def natural_order(text: str) -> list[tuple[int, int, str]]:
-    """Sort key by which numbers inside names count as numbers."""
-    pieces = re.split(r"(\d+)", text)
-    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
-
-
 def _from_source(source: str) -> Iterable[FoundVideo]:
     if source == "-":
         return _from_list(sys.stdin.buffer.read())
@@ -93,16 +87,20 @@ def _from_folder(folder: str) -> list[FoundVideo]:
     unlisted: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unlisted.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        visible = [name for name in files if not name.startswith(".")]
-        videos = [name for name in visible if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-        moving = [name for name in videos if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
-        if not moving and any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in visible):
-            paths.append(parent)  # pictures and no film: the folder itself is the video
+        visible = [Path(parent, name) for name in files if not name.startswith(".")]
+        films = [str(file) for file in visible if _is_film(file)]
+        if films or not any(file.suffix.lower() in IMAGE_SUFFIXES for file in visible):
+            paths += films
         else:
-            paths += [os.path.join(parent, name) for name in videos]
+            paths.append(parent)  # pictures and no film: the folder itself is the video
     paths += [str(error.filename) for error in unlisted]  # their rows will say that they cannot be read
     paths.sort(key=natural_order)
     return [FoundVideo(path, _below(path, folder)) for path in paths]
+
+
+def _is_film(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    return suffix in VIDEO_SUFFIXES and (suffix != ".webp" or is_animated_webp(file))
 
 
 def _below(path: str, folder: str) -> str:

@@ -17,7 +17,7 @@ levels.py           between float in [0, 1] and 8 bits
 
 from rewardkit.video.file import VideoFile, VideoInfo
 from rewardkit.video.open import VIDEO_SUFFIXES, open_video, read_video
-from rewardkit.video.pictures import IMAGE_SUFFIXES
+from rewardkit.video.pictures import IMAGE_SUFFIXES, is_animated_webp
 from rewardkit.video.write import write_video
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "VideoFile",
     "VideoInfo",
+    "is_animated_webp",
     "open_video",
     "read_video",
     "write_video",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from rewardkit.files import natural_order
 from rewardkit.video.completeness import check_complete
 from rewardkit.video.file import Picture, VideoFile, VideoInfo, check_size, unreadable
 
@@ -33,7 +33,9 @@ class PictureFolder(VideoFile):
             files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
         except OSError as error:
             raise unreadable(path, f"cannot be listed: {error.strerror}") from error
-        self._files = sorted((file for file in files if not file.name.startswith(".")), key=_natural)
+        self._files = sorted(
+            (file for file in files if not file.name.startswith(".")), key=lambda file: natural_order(file.name)
+        )
         if not self._files:
             raise unreadable(path, f"is a folder without pictures ({' '.join(sorted(IMAGE_SUFFIXES))})")
         height, width = _read_picture(self._files[0], max_pixels).shape[:2]
@@ -77,6 +79,19 @@ class AnimatedWebp(VideoFile):
                 yield number, _to_rgb(self.path, self._image)
 
 
+def is_animated_webp(path: Path) -> bool:
+    """Whether a .webp file is a film and not a still; False where it cannot be read.
+
+    Source: the WebP container specification: bit 1 of the flags in the VP8X chunk, which comes first.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(21)
+    except OSError:
+        return False
+    return len(head) == 21 and head[12:16] == b"VP8X" and bool(head[20] & 2)
+
+
 def webp_durations(data: bytes) -> list[int]:
     """Milliseconds that each frame of an animated WebP stands; empty for a still one.
 
@@ -115,9 +130,3 @@ def _pillow(path: Path) -> Iterator[None]:
     # Pillow's readers raise these, SyntaxError and struct errors included, depending on what is broken
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise unreadable(path, f"cannot be decoded as a picture: {error}") from error
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Sort key under which 2 comes before 10."""
-    parts = re.findall(r"\d+|\D+", path.name.lower())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from rewardkit.errors import BadInputError, OutputError, UsageError
+from rewardkit.files import replacing
 from rewardkit.video.levels import level_problem, to_uint8
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -39,9 +37,9 @@ def write_video(path: str | Path, video: Shaped[Tensor, "frame 3 height width"],
     """
     path = Path(path)
     _check(path, video, fps, crf)
-    with _complete_or_absent(path) as part:
+    with replacing(path) as draft:
         try:
-            _encode(part, FORMATS[path.suffix.lower()], video, Fraction(fps).limit_denominator(65535), crf)
+            _encode(draft, FORMATS[path.suffix.lower()], video, Fraction(fps).limit_denominator(65535), crf)
         except av.FFmpegError as error:
             raise OutputError(f"{str(path)!r} cannot be written: {error.strerror}") from error
 
@@ -58,19 +56,6 @@ def _check(path: Path, video: Tensor, fps: float, crf: int) -> None:
     problem = level_problem(video.detach())
     if problem is not None:
         raise BadInputError(f"write_video needs uint8, or float in [0, 1]: the video {problem}")
-
-
-@contextmanager
-def _complete_or_absent(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it becomes `path` if all goes well and is removed if not."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{str(path)!r} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _encode(path: Path, container: str, video: Tensor, rate: Fraction, crf: int) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from rewardkit import NothingToDoError, UsageError
 from rewardkit.scoring.inputs import find_videos
@@ -80,3 +81,12 @@ def test_a_folder_without_videos_says_what_was_looked_for(tmp_path: Path) -> Non
     touch(tmp_path, "notes.md")
     with pytest.raises(NothingToDoError, match=r"no videos in .*\.mp4.*folders of pictures"):
         find_videos([tmp_path])
+
+
+def test_a_webp_is_a_video_where_it_moves_and_a_picture_where_it_does_not(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 6), (level, 0, 0)) for level in (0, 120, 240)]
+    for name in ("moving/a.webp", "moving/b.webp", "still/1.webp", "still/2.webp", "mixed/a.webp", "mixed/1.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        more = {"save_all": True, "append_images": frames[1:]} if name[-6] in "ab" else {}
+        frames[0].save(tmp_path / name, **more)
+    assert names(tmp_path) == ["mixed/a.webp", "moving/a.webp", "moving/b.webp", "still"]

@@ -111,9 +111,15 @@ def test_call_that_makes_no_sense_is_an_error(tmp_path: Path, name: str, fps: fl
         write_video(tmp_path / name, film(), fps=fps, crf=crf)
 
 
-def test_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
-        write_video(tmp_path / "no" / "a.mp4", film(), fps=8)
+def test_folders_that_do_not_exist_are_made(tmp_path: Path) -> None:
+    write_video(tmp_path / "new" / "deep" / "a.mp4", film(2), fps=8)
+    assert len(read_video(tmp_path / "new" / "deep" / "a.mp4")) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write .*a.mp4: (File exists|Not a directory)"):
+        write_video(tmp_path / "file" / "a.mp4", film(2), fps=8)
 
 
 def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
