@@ -16,8 +16,9 @@ import json
 import math
 
 import torch
-from clips import FOLDERS, ROOT, clip_name, find_clips, provenance, sample_frames
+from clips import FOLDERS, clip_name, find_clips, sample_frames
 from defects import PICTURE
+from recording import record
 from torch import Tensor
 
 from rewardkit.pixels import luminance
@@ -33,7 +34,6 @@ OWN = {
 FIT = ("instructvideo/", "wan21_base/1", "wan21_base/2")
 FRAMES = 2
 LEAST_WEIGHT, MARGIN, EQUALITY = 0.1, 0.01, 0.02
-OUT = ROOT / "benchmarks/results/technical_calibration.json"
 
 
 def measure_clip(clip: Tensor) -> Tensor:
@@ -94,7 +94,6 @@ def main() -> None:
     swapped = calibrate(measured[~chosen])
     table = zip(*(constant.tolist() for constant in constants), strict=True)
     result = {
-        **provenance(),
         "fitted_on": [clip_name(path) for path, fit in zip(paths, chosen, strict=True) if fit],
         "held_out_clips": [clip_name(path) for path, fit in zip(paths, chosen, strict=True) if not fit],
         "centre_width_weight": {
@@ -104,8 +103,7 @@ def main() -> None:
         "held_out": report(measured[~chosen], constants),
         "swapped: fitted on the held-out clips, reported on the others": report(measured[chosen], swapped),
     }
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(result, indent=2) + "\n")
+    record("technical_calibration", result)
     print(json.dumps(result, indent=2))
 
 

@@ -11,14 +11,14 @@ keeps the table, also apart for the clips that `technical` was fitted on and for
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from pathlib import Path
 
 import torch
 from calibrate_technical import FIT
-from clips import FOLDERS, ROOT, clip_name, find_clips, provenance, sample_frames
+from clips import FOLDERS, clip_name, find_clips, sample_frames
 from defects import PICTURE, TIME, Defect
+from recording import record
 from torch import Tensor
 
 from rewardkit.rewards.blockiness import Blockiness
@@ -54,7 +54,6 @@ PICTURE_REWARDS: list[ImageReward] = [
 TIME_REWARDS: list[TemporalReward] = [Flicker(), Smoothness(), Motion()]
 FRAMES = 4
 TIME_FRAMES = 16
-OUT = ROOT / "benchmarks/results/technical_truth.json"
 
 Scores = dict[str, dict[str, list[float]]]  # reward, defect, strength 0..5
 
@@ -121,10 +120,7 @@ def main(folders: list[Path]) -> None:
         name: {reward: round(next(iter(defects.values()))[0], 4) for reward, defects in (scores | time[name]).items()}
         for name, scores in picture.items()
     }
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(
-        json.dumps({**provenance(), "defects": settings, "right_steps": tables, "clean_scores": clean}, indent=1) + "\n"
-    )
+    record("technical_truth", {"defects": settings, "right_steps": tables, "clean_scores": clean})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/video_reading.py [--rounds 9]
 
 Makes its own clips (seeded), runs everything in one go with interleaved rounds, checks that the pixels agree, and
-prints a table. All decoders use one thread.
+prints a table and writes results/video_reading.json. All decoders use one thread.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from recording import record
 
 from rewardkit.types import Frames
 from rewardkit.video import open_video
@@ -42,12 +43,12 @@ def main() -> None:
     print(f"PyAV {av.__version__}, torch {torch.__version__}, Python {platform.python_version()}, seed {SEED}")
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {rounds} rounds\n")
     with tempfile.TemporaryDirectory() as folder:
-        sparse_against_sequential(Path(folder), rounds)
-        one_worker_against_two(Path(folder), rounds)
+        result = sparse_against_sequential(Path(folder), rounds) | one_worker_against_two(Path(folder), rounds)
+    record("video_reading", {"rounds": rounds, **result})
 
 
-def sparse_against_sequential(folder: Path, rounds: int) -> None:
-    """Prints the time of both ways to four frames, and the median over rounds of their ratio."""
+def sparse_against_sequential(folder: Path, rounds: int) -> dict[str, float]:
+    """Prints and gives the time of both ways to four frames, and the median over rounds of their ratio."""
     clip = write_clip(folder / "long.mp4", LONG_FRAMES, 1920, 1080)
     index = [LONG_FRAMES * (2 * segment + 1) // (2 * SEGMENTS) for segment in range(SEGMENTS)]
     if not torch.equal(read_sparse(clip, index), read_sequential(clip, index)):
@@ -59,10 +60,12 @@ def sparse_against_sequential(folder: Path, rounds: int) -> None:
     print(f"  rewardkit.video     {sparse:8.0f} ms")
     print(f"  sequential PyAV     {sequential:8.0f} ms")
     print(f"  ratio               {ratio:8.2f}    goal: at least 2.5\n")
+    milliseconds = {"sparse_milliseconds": round(sparse), "sequential_milliseconds": round(sequential)}
+    return {**milliseconds, "sequential_over_sparse": round(ratio, 2)}
 
 
-def one_worker_against_two(folder: Path, rounds: int) -> None:
-    """Prints clips a second with one and with two threads, and the median over rounds of their ratio.
+def one_worker_against_two(folder: Path, rounds: int) -> dict[str, float]:
+    """Prints and gives clips a second with one and with two threads, and the median over rounds of their ratio.
 
     Beside it, the same ratio for hashing, which needs nothing but processor: what the machine has to give just then.
     """
@@ -88,6 +91,8 @@ def one_worker_against_two(folder: Path, rounds: int) -> None:
     print(f"  2 workers           {two:8.1f} clips/s")
     print(f"  ratio               {ratio:8.2f}    goal: at least 1.7")
     print(f"  ratio for hashing   {ceiling:8.2f}    what two threads gain on this machine, just now")
+    ratios = {"two_workers_over_one": round(ratio, 2), "two_threads_over_one_at_hashing": round(ceiling, 2)}
+    return {"clips_a_second_with_one_worker": round(one, 1), "with_two": round(two, 1), **ratios}
 
 
 def interleaved(rounds: int, *ways: Callable[[], object]) -> list[tuple[float, ...]]:

@@ -93,7 +93,7 @@ def _card_cells(card: RewardCard) -> tuple[str, ...]:
         f"[{card.name}](#{card.name})",
         _text(card.summary),
         "frames together" if card.video_level else "single frames",
-        _range(card),
+        card.range_in_words,
         "yes" if card.differentiable else "no",
     )
 
@@ -108,13 +108,6 @@ def _reward(card: RewardCard, made: type) -> str:
     options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
     described = f"::: {made.__module__}.{made.__name__}\n    options:\n      {options}"
     return f"## {card.name}\n\n{' '.join(facts)}\n\n{described}\n"
-
-
-def _range(card: RewardCard) -> str:
-    if card.score_range is None:
-        return "not stated"
-    low, high = ("open" if edge is None else f"{edge:g}" for edge in card.score_range)
-    return f"{low} to {high}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ import typer
 from rewardkit.cli.options import AsJson, complete_reward
 
 if TYPE_CHECKING:
-    from rewardkit.rewards.card import RewardCard
+    pass
 
 KINDS = ("rewards", "reducers", "backbones")
 
@@ -48,7 +48,7 @@ def info(
         "measures": card.summary,
         "judges": "frames together, in order" if card.video_level else "single frames",
         "default frames": card.frames,
-        "range": _range(card),
+        "range": card.range_in_words,
         "unit": card.unit,
         "gradient to pixels": _yes(card.differentiable),
         "needs a prompt": _yes(card.needs_prompt),
@@ -74,7 +74,7 @@ def _list_rewards(pattern: str, as_json: bool) -> None:
             (
                 c.name,
                 c.kind,
-                _range(c),
+                c.range_in_words,
                 _yes(c.differentiable),
                 _yes(c.needs_prompt),
                 c.weights_licence or "none",
@@ -119,13 +119,6 @@ def _list_backbones(pattern: str, as_json: bool) -> None:
         echo_table(("backbone",), [(name,) for name in names])
     else:
         typer.echo("no backbone is installed", err=True)
-
-
-def _range(card: RewardCard) -> str:
-    if card.score_range is None:
-        return "not stated"
-    low, high = ("open" if edge is None else f"{edge:g}" for edge in card.score_range)
-    return f"{low} to {high}"
 
 
 def _yes(fact: bool) -> str:

@@ -69,8 +69,10 @@ class Attenuate(FrameWeights):
         if self.length_scaled:
             distance = distance * REFERENCE_FRAMES / num_frames[:, None]
         if self.normalise:
-            return torch.softmax(-self.rate * distance, dim=1) * index.shape[1]
-        return torch.exp(-self.rate * distance).clamp_min(SMALLEST_WEIGHT)
+            weights = torch.softmax(-self.rate * distance, dim=1) * index.shape[1]
+        else:
+            weights = torch.exp(-self.rate * distance)
+        return weights.clamp_min(SMALLEST_WEIGHT)
 
 
 WEIGHTS: dict[str, type[FrameWeights]] = {w.name: w for w in (Equal, Attenuate)}

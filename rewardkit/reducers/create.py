@@ -18,7 +18,7 @@ from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.spec import parse_part
 
 TERM = re.compile(
-    r"""\s* (?: (?P<coefficient> [-+]? (?: \d+\.?\d* | \.\d+ ) ) \s* \* \s* )?
+    r"""\s* (?: (?P<coefficient> [-+]? (?: \d+\.?\d* | \.\d+ ) (?: [eE]-?\d+ )? ) \s* \* \s* )?
         (?P<name> [^\[\]*\s] [^\[\]*]*? ) \s* (?: \[ (?P<options> [^\[\]]* ) \] )? \s*""",
     re.VERBOSE,
 )

@@ -16,9 +16,10 @@ from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from rewardkit.errors import RewardFailedError
+from rewardkit.errors import RewardFailedError, UsageError
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward, RewardDetail
+from rewardkit.reducers.video_reward import TemporalVideoReward, VideoReward
 from rewardkit.rewards.interface import FrozenModel
 from rewardkit.spec import STRICT_FIELDS, Part
 
@@ -50,7 +51,8 @@ class Normalised(Reward):
     """A reward as (score - mean) / standard deviation.
 
     With a `Running` scale, `train()` lets every call add its finite scores to the statistics before they are used,
-    and `eval()` freezes them; they are part of `state_dict`. Statistics carry no gradient.
+    and `eval()` freezes them; they are part of `state_dict`. Statistics carry no gradient. Until two different scores
+    have been seen there is no deviation to divide by, and only the mean is taken off.
 
     Source of the running update: Chan, Golub & LeVeque 1979, parallel variance.
     """
@@ -61,6 +63,8 @@ class Normalised(Reward):
 
     def __init__(self, reward: Reward, scale: Scale) -> None:
         super().__init__()
+        if not isinstance(reward, VideoReward | TemporalVideoReward):
+            raise UsageError(f"cannot normalise {reward.spec}: normalise the single rewards, then add them up")
         self.reward = reward
         self.scale = scale
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
@@ -96,20 +100,21 @@ class Normalised(Reward):
         """The reward's detail with its score normalised; frames keep their own scale.
 
         Raises:
-            RewardFailedError: a running scale has seen fewer than two different scores.
+            RewardFailedError: in evaluation mode, a running scale that has seen no two different scores.
         """
         detail = self.reward.judge(frames, prompts, plan, batch_size)
         if isinstance(self.scale, Fixed):
             return replace(detail, score=(detail.score - self.scale.mean) / self.scale.std)
         if self.training:
             self._observe(detail.score.detach().float())
-        if self.sum_of_squares <= 0:
-            raise RewardFailedError(
-                f"{self.name} with a running scale needs two different scores first: call it in training mode, "
-                "or give normalise=fixed:MEAN,STD"
-            )
-        std = (self.sum_of_squares / self.count).sqrt()
-        return replace(detail, score=(detail.score - self.mean) / std)
+        if self.sum_of_squares > 0:
+            return replace(detail, score=(detail.score - self.mean) / (self.sum_of_squares / self.count).sqrt())
+        if self.training:
+            return replace(detail, score=detail.score - self.mean)
+        raise RewardFailedError(
+            f"{self.name} with a running scale has seen no two different scores: call it in training mode first, "
+            "or give normalise=fixed:MEAN,STD"
+        )
 
     def _observe(self, scores: Float[Tensor, " batch"]) -> None:
         scores = scores[scores.isfinite()]

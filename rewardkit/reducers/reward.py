@@ -152,7 +152,7 @@ class Reward(nn.Module, ABC):
 
         if isinstance(other, int):  # sum([a, b]) starts from 0
             return self
-        return WeightedSum([*WeightedSum.terms_of(self), *WeightedSum.terms_of(other)])
+        return WeightedSum([(1.0, self), (1.0, other)])
 
     __radd__ = __add__
 

@@ -17,28 +17,23 @@ from rewardkit.rewards.interface import FrozenModel
 class WeightedSum(Reward):
     """The sum of coefficient * reward. Each reward sees its own frames; all are decoded once.
 
-    A coefficient of 0 records a reward beside the sum without letting it count.
+    Sums inside are spread out. A coefficient of 0 records a reward beside the sum without letting it count.
     """
 
     def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
         super().__init__()
-        self.coefficients = tuple(coefficient for coefficient, _ in terms)
-        self.rewards = nn.ModuleList(reward for _, reward in terms)
-
-    @classmethod
-    def terms_of(cls, reward: Reward) -> list[tuple[float, Reward]]:
-        """The terms of a sum, or the reward itself as a sum's only term."""
-        return reward.terms() if isinstance(reward, cls) else [(1.0, reward)]
+        flat = [
+            (coefficient * own, single)
+            for coefficient, reward in terms
+            for own, single in (reward.terms() if isinstance(reward, WeightedSum) else [(1.0, reward)])
+        ]
+        self.coefficients = tuple(coefficient for coefficient, _ in flat)
+        self.rewards = nn.ModuleList(reward for _, reward in flat)
 
     def terms(self) -> list[tuple[float, Reward]]:
         """Coefficient and reward, in order."""
         rewards = [reward for reward in self.rewards if isinstance(reward, Reward)]
         return list(zip(self.coefficients, rewards, strict=True))
-
-    def __mul__(self, coefficient: float) -> WeightedSum:
-        return WeightedSum([(coefficient * own, reward) for own, reward in self.terms()])
-
-    __rmul__ = __mul__
 
     @property
     def name(self) -> str:
@@ -83,4 +78,5 @@ class WeightedSum(Reward):
 
 
 def _times(coefficient: float) -> str:
-    return "" if coefficient == 1 else f"{coefficient:g}*"
+    """A coefficient with all its digits, as `create_reward` reads it: without `+` in an exponent."""
+    return "" if coefficient == 1 else repr(coefficient).removesuffix(".0").replace("e+", "e") + "*"

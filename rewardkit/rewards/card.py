@@ -44,3 +44,11 @@ class RewardCard(BaseModel):
     def kind(self) -> Literal["image", "video"]:
         """Whether it scores single pictures or whole videos."""
         return "video" if self.video_level else "image"
+
+    @property
+    def range_in_words(self) -> str:
+        """`0 to 1`, `0 to open`, or `not stated`."""
+        if self.score_range is None:
+            return "not stated"
+        low, high = ("open" if edge is None else f"{edge:g}" for edge in self.score_range)
+        return f"{low} to {high}"

@@ -29,9 +29,10 @@ def make_header(
     models = reward.models()
     weights = {name: sha for model in models for name, sha in model.weights_sha256().items()}
     code = [_code_of(model) for model in models]
+    learned = {name: value.tolist() for name, value in reward.state_dict().items() if value.numel() == 1}
     return ScoreHeader(
         reward=reward.spec,
-        fingerprint=_digest([rewardkit.__version__, reward.spec, code, weights, dtype, seed]),
+        fingerprint=_digest([rewardkit.__version__, reward.spec, code, weights, learned, dtype, seed]),
         cwd=str(Path.cwd()),
         configuration=dict(configuration),
         versions=versions(),
@@ -44,8 +45,8 @@ def make_header(
 
 
 def row_key(item: ScoreItem, fingerprint: str) -> str:
-    """The key of a video's row: changes with its path, size, time of change, prompt, and the run's fingerprint."""
-    return _digest([os.path.abspath(item.path), _state_of(item.path), item.prompt, fingerprint])
+    """The key of a video's row: changes with path, name, size, time of change, prompt and fingerprint."""
+    return _digest([os.path.abspath(item.path), item.name, _state_of(item.path), item.prompt, fingerprint])
 
 
 def versions() -> dict[str, str]:

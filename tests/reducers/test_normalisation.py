@@ -44,9 +44,24 @@ def test_statistics_survive_a_checkpoint() -> None:
     assert torch.equal(again.eval()(ramp()), scaled.eval()(ramp()))
 
 
-def test_running_scale_needs_two_different_scores_first() -> None:
-    with pytest.raises(rk.RewardFailedError, match="call it in training mode, or give normalise=fixed"):
+def test_evaluation_needs_statistics_first() -> None:
+    with pytest.raises(rk.RewardFailedError, match="call it in training mode first, or give normalise=fixed"):
         rk.Normalised(reward(), rk.Running()).eval()(ramp())
+
+
+def test_the_first_score_of_a_training_is_centred_only() -> None:
+    scaled = rk.Normalised(reward(), rk.Running()).train()
+    video = ramp(1).requires_grad_()
+    first = scaled(video)
+    assert first.item() == 0
+    first.sum().backward()
+    assert video.grad is not None
+    assert (video.grad > 0).any()
+
+
+def test_a_sum_is_not_normalised_as_a_whole() -> None:
+    with pytest.raises(rk.UsageError, match="normalise the single rewards, then add them up"):
+        rk.Normalised(reward() + reward(), rk.Running())
 
 
 def test_scores_that_are_not_finite_do_not_enter_the_statistics() -> None:

@@ -71,6 +71,15 @@ def test_sums_flatten_scale_and_start_from_zero() -> None:
     assert isinstance(nested, rk.WeightedSum)
     assert nested.spec == "brightness+2*redness+brightness"
     assert torch.allclose(sum([a, b])(coloured()), (a + b)(coloured()))
+    assert rk.WeightedSum([(2.0, 0.5 * a + b)]).spec == "brightness+2*redness"
+
+
+@pytest.mark.parametrize("coefficient", [0.1234567, 0.12345678, 1e-05, 2e6, -3.0, 1e22, 0.0, 1 / 3])
+def test_a_spec_keeps_every_digit_of_its_coefficients(coefficient: float) -> None:
+    spec = (coefficient * rk.create_reward("sharpness") + rk.create_reward("contrast")).spec
+    again = rk.create_reward(spec)
+    assert isinstance(again, rk.WeightedSum)
+    assert again.coefficients == (coefficient, 1.0)
 
 
 def test_a_sum_asks_for_what_any_term_needs() -> None:

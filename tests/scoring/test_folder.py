@@ -230,6 +230,24 @@ class TestResume:
         with pytest.raises(rk.OutputError, match="other settings, code or weights"):
             score_folder(tmp_path / "films", f"{tmp_path}/mine{len(code) + 10}.py:Mine", out=tmp_path / "s.jsonl")
 
+    def test_running_statistics_are_part_of_the_reward(self, tmp_path: Path) -> None:
+        save_films(tmp_path / "films", 3)
+        trained = []
+        for shift in (0.0, 0.5):
+            reward = rk.create_reward(BRIGHT, normalise="running").train()
+            reward(torch.rand(4, 2, 3, 4, 6) / 2 + shift)
+            trained.append(reward)
+        score_folder(tmp_path / "films", trained[0], out=tmp_path / "s.jsonl")
+        with pytest.raises(rk.OutputError, match="other settings, code or weights"):
+            score_folder(tmp_path / "films", trained[1], out=tmp_path / "s.jsonl")
+
+    def test_random_frames_drawn_under_another_name_are_drawn_again(self, tmp_path: Path) -> None:
+        save_film(tmp_path / "films/deep/a.npy", 0.2, frames=400)
+        reward, out = rk.create_reward(BRIGHT, frames="segments:3"), tmp_path / "s.jsonl"
+        score_folder(tmp_path / "films", reward, out=out)
+        score_folder(tmp_path / "films/deep", reward, out=out)
+        assert facts(ScoreTable.read(out)) == facts(score_folder(tmp_path / "films/deep", reward))
+
     def test_failed_videos_are_tried_again_on_request(self, tmp_path: Path) -> None:
         save_films(tmp_path / "films", 2)
         out = tmp_path / "s.jsonl"

@@ -118,7 +118,7 @@ def test_folders_that_do_not_exist_are_made(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot write .*a.mp4: (File exists|Not a directory)"):
+    with pytest.raises(OutputError, match=r"cannot write .*a.mp4: (File exists|Not a directory)"):
         write_video(tmp_path / "file" / "a.mp4", film(2), fps=8)
 
 

@@ -1,0 +1,47 @@
+"""Writing down what was measured, with what another needs to measure it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import av
+import PIL
+import torch
+
+import rewardkit
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def record(name: str, result: Mapping[str, object]) -> None:
+    """Writes `result` with command, commit, versions and machine to results/{name}.json, and prints where."""
+    out = RESULTS / f"{name}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({**_provenance(), **result}, indent=1) + "\n")
+    print(f"written: {out.relative_to(ROOT)}")
+
+
+def _provenance() -> dict[str, object]:
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": _git("rev-parse", "HEAD") + (" with changes" if _git("status", "--short", "--", "*.py") else ""),
+        "rewardkit": rewardkit.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "pillow": PIL.__version__,
+        "device": f"cpu, {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
