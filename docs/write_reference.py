@@ -1,11 +1,14 @@
-"""Writes the reference pages that are read off the code: `python docs/write_reference.py`.
+"""Writes what is read off code and results: two reference pages, and the tables of the README.
 
-A test compares both pages with what this gives, so neither can drift.
+    python docs/write_reference.py
+
+A test compares them with what this gives, so none can drift.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +22,7 @@ from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.catalog import list_rewards, reward_info
 
 FOLDER = Path(__file__).parent / "reference"
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 NOTE = "<!-- Written by `python docs/write_reference.py`: change the code it reads, not this page. -->"
 
 CLI_HEAD = f"""{NOTE}
@@ -122,8 +126,65 @@ def _text(words: str) -> str:
     return "`".join(pieces)
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "rewards.md": rewards_page}
+def readme() -> str:
+    """The README with its tables written anew between their marks."""
+    text = README.read_text(encoding="utf-8")
+    for name, table in {"rewards": _readme_rewards(), "truth": _readme_truth(), "speed": _readme_speed()}.items():
+        begin, end = f"<!-- {name}: written by `python docs/write_reference.py` -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        assert rest, f"the README has no place for {name}"
+        text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def _readme_rewards() -> str:
+    cards = [reward_info(name) for name in list_rewards()]
+    cells = [
+        (f"`{c.name}`", _text(c.summary), c.kind, c.range_in_words, "yes" if c.differentiable else "no") for c in cards
+    ]
+    return _table(("Reward", "Measures", "Judges", "Range", "Gradient"), cells)
+
+
+def _readme_truth() -> str:
+    steps = json.loads((RESULTS / "technical_truth.json").read_text())["right_steps"]
+    defects = list(steps["held out"]["technical"])[:5]
+    shares = [(group, *(f"{steps[group]['technical'][d]:.0%}" for d in defects)) for group in ("fitted", "held out")]
+    return _table(("Clips", *defects), shares)
+
+
+def _readme_speed() -> str:
+    reading = json.loads((RESULTS / "video_reading.json").read_text())
+    growth = json.loads((RESULTS / "scoring_growth.json").read_text())
+    memory = growth["peak_megabytes_by_number_of_clips"]
+    rows = [
+        (
+            "4 frames of a 300-frame 1080p clip, against decoding all of it",
+            f"{reading['sequential_over_sparse']:.1f} times faster",
+            "video_reading",
+        ),
+        (
+            "two decoding workers against one, scoring a folder",
+            f"{growth['two_workers_over_one']:.1f} times faster",
+            "scoring_growth",
+        ),
+        (
+            "peak memory, scoring 1,000 clips against 100",
+            f"{memory['1000']} MB against {memory['100']} MB",
+            "scoring_growth",
+        ),
+    ]
+    return _table(
+        ("What", "Measured", "Command"), [(what, got, f"`python benchmarks/{by}.py`") for what, got, by in rows]
+    )
+
+
+README = FOLDER.parent.parent / "README.md"
+PAGES: dict[Path, Callable[[], str]] = {
+    FOLDER / "cli.md": cli_page,
+    FOLDER / "rewards.md": rewards_page,
+    README: readme,
+}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():
-        (FOLDER / file).write_text(page(), encoding="utf-8")
+        file.write_text(page(), encoding="utf-8")

@@ -20,13 +20,13 @@ def echo_json(value: object) -> None:
 
 
 def echo_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Prints a table; columns named in `right` are aligned to the right. Cells are shown as they are."""
+    """Prints a table, without a head where no column has a name; columns named in `right` are aligned to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 import torch
 from jaxtyping import Int, Shaped
@@ -58,10 +57,10 @@ class FramePlan:
         """Frames to decode, then frames of each part; videos of equal shape can share a batch."""
         return (self.index.shape[1], *(size for part in self.parts for size in part.shape))
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> FramePlan:
         """The same plan with its tensors on `device`."""
         moved = tuple(part.to(device) for part in self.parts)
-        return type(self)(self.index.to(device), self.num_frames.to(device), moved)
+        return FramePlan(self.index.to(device), self.num_frames.to(device), moved)
 
     def take(
         self, video: Shaped[Tensor, "batch frame 3 height width"]

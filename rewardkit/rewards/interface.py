@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ class FrozenModel(nn.Module, ABC):
         """File name to sha256 of every checkpoint in use; empty for a reward without weights."""
         return {}
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> FrozenModel:
         """Stays in evaluation mode whatever `mode`: dropout in a judge would make scores random."""
         del mode
         return super().train(False)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
@@ -101,7 +100,7 @@ class VideoFile(ABC):
     def close(self) -> None:
         """Let go of the file."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> VideoFile:
         return self
 
     def __exit__(

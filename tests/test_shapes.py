@@ -1,0 +1,67 @@
+"""The shapes in annotations are true: everything a user does with tensors, run with the annotations checked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EVERYTHING = """
+import tests.test_shapes
+from jaxtyping import install_import_hook
+
+hook = install_import_hook("rewardkit", "tests.test_shapes.checked")
+import torch
+import rewardkit as rk
+from rewardkit import conformance
+from rewardkit.miniworld.clips import write_clips
+from rewardkit.rewards.catalog import create_model
+
+hook.uninstall()
+for name in rk.list_rewards():
+    conformance.check_reward(create_model(name, device="cpu"))
+sharp, flicker = rk.create_reward("sharpness", frames="segments:4"), rk.create_reward("flicker")
+samplers = ("all", "first:2", "every:3", "uniform:4", "index:0,-1", "segments:2,first")
+aggregations = ("mean", "min", "max", "quantile:0.3", "trimmed:0.2", "softmin:0.1", "logmeanexp:4")
+video = torch.rand(2, 9, 3, 32, 40)
+for frames in samplers:
+    for reduce in aggregations:
+        assert rk.create_reward("contrast", frames=frames, reduce=reduce)(video).shape == (2,)
+attenuated = rk.create_reward("contrast", weights="attenuate:0.5,normalise=true", normalise="running").train()
+total = 0.7 * sharp + 0.3 * flicker - attenuated
+plan = total.plan(9, batch=2, generator=torch.Generator().manual_seed(0))
+detail = total.detail(plan.take(video), plan=plan)
+assert detail.score.shape == (2,)
+folder = write_clips(__import__("pathlib").Path(__import__("sys").argv[1]), films=1).parent
+table = rk.score_folder(folder, sharp + flicker, out=folder / "rows.jsonl")
+assert not table.failed()
+rk.write_report(table, table.header, folder / "report.html")
+rows = list(table)
+rk.compare(rows, rows)
+print("checked")
+"""
+
+
+def checked(thing: object) -> object:
+    """beartype, to which an int is a float."""
+    from beartype import BeartypeConf, beartype
+
+    return beartype(conf=BeartypeConf(is_pep484_tower=True))(thing)  # type: ignore[call-overload]
+
+
+def run(code: str, *words: object) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parent.parent
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], cwd=root, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_annotated_shape_is_the_shape_that_comes(tmp_path: Path) -> None:
+    done = run(EVERYTHING, tmp_path / "clips")
+    assert done.stdout == "checked\n", done.stderr[-2000:]
+
+
+def test_a_wrong_shape_is_noticed() -> None:
+    code = EVERYTHING.partition("hook.uninstall()")[0] + "rk.Mean().reduce(torch.zeros(2, 3), torch.zeros(2, 4))\n"
+    done = run(code)
+    assert done.returncode != 0
+    assert "TypeCheckError" in done.stderr
+    assert "reduce" in done.stderr
