@@ -115,12 +115,14 @@ def _summarise(table: ScoreTable, settings: ScoreConfig, as_json: bool, quiet: b
 
     summary = table.summary()
     if as_json:
-        rows = {} if settings.out else {"rows": [row.model_dump() for row in table]}
+        rows = {"out": settings.out} if settings.out else {"rows": [row.model_dump() for row in table]}
         echo_json(summary.model_dump() | rows)
     if not quiet:
         mean = "" if summary.mean is None else f", mean {summary.mean:.4f}"
         where = f", rows in {settings.out}" if settings.out else ""
         typer.echo(f"{summary.reward}: {summary.ok} of {summary.rows} videos scored{mean}{where}", err=True)
+        if summary.truncated_prompts:
+            typer.echo(f"{summary.truncated_prompts} prompts are longer than {summary.reward} reads", err=True)
         for row in table.failed()[:5]:
             error = row.error or ""
             typer.secho(f"failed: {error if row.path in error else f'{row.path!r}: {error}'}", fg="red", err=True)

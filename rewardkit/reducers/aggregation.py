@@ -10,9 +10,8 @@ from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Le, Lt
 from jaxtyping import Float
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -82,7 +81,7 @@ class Quantile(Aggregation):
     """The score below which a share `q` of the frames lies, interpolated linearly."""
 
     name: ClassVar[str] = "quantile"
-    q: Annotated[float, Ge(0), Le(1)]
+    q: Annotated[float, Field(ge=0, le=1)]
 
     def reduce(
         self, scores: Float[Tensor, "batch frame"], weights: Float[Tensor, "batch frame"]
@@ -96,7 +95,7 @@ class TrimmedMean(Aggregation):
     """The mean without the floor(`share` * frames) lowest and as many highest scores."""
 
     name: ClassVar[str] = "trimmed"
-    share: Annotated[float, Ge(0), Lt(0.5)]
+    share: Annotated[float, Field(ge=0, lt=0.5)]
 
     def reduce(
         self, scores: Float[Tensor, "batch frame"], weights: Float[Tensor, "batch frame"]

@@ -28,9 +28,9 @@ class Summary(BaseModel):
     rows: int
     ok: int
     failed: int
+    truncated_prompts: int
     mean: float | None
     reward: str | None
-    out: str | None
 
 
 class ScoreTable:
@@ -94,15 +94,15 @@ class ScoreTable:
 
     def summary(self) -> Summary:
         """Counts and mean."""
-        rows = ok = 0
+        rows = ok = truncated = 0
         total, reward = 0.0, None
         for row in self:
             rows, reward = rows + 1, row.reward
+            truncated += row.prompt_truncated
             if row.score is not None:
                 ok, total = ok + 1, total + row.score
-        out = str(self._rows) if isinstance(self._rows, Path) else None
         mean = total / ok if ok else None
-        return Summary(rows=rows, ok=ok, failed=rows - ok, mean=mean, reward=reward, out=out)
+        return Summary(rows=rows, ok=ok, failed=rows - ok, truncated_prompts=truncated, mean=mean, reward=reward)
 
     def save(self, path: Path) -> None:
         """Writes the rows to `path` as CSV or Parquet, whole or not at all.

@@ -33,6 +33,13 @@ def test_with_out_stdout_is_empty_and_with_json_one_object(rewardkit: Run, tmp_p
     assert len(json.loads(rewardkit("score", tmp_path / "films", "-r", BRIGHT, "--json").out)["rows"]) == 3
 
 
+def test_truncated_prompts_are_counted_once_a_run(rewardkit: Run, tmp_path: Path) -> None:
+    save_films(tmp_path, 3)
+    result = rewardkit("score", tmp_path, "-r", "tests.judges:PromptLength", "--prompt", "x" * 21)
+    assert result.code == 0
+    assert result.err.count("3 prompts are longer than promptlength reads") == 1
+
+
 def test_a_failed_video_exits_1_and_the_rest_is_scored(rewardkit: Run, tmp_path: Path) -> None:
     save_films(tmp_path / "films", 3)
     (tmp_path / "films" / "broken.mp4").write_text("no video")

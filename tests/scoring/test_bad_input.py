@@ -101,6 +101,16 @@ def test_bad_files_have_one_clear_sentence_and_no_number(rows: dict[str, ScoreRo
     assert "Error:" not in row.error, "a sentence, not an exception's type"
 
 
+@pytest.mark.parametrize("reward", ["flicker", "smoothness", "motion", f"{BRIGHT}[frames=segments:2]"])
+def test_one_frame_is_too_few_for_what_needs_more(tmp_path: Path, reward: str) -> None:
+    save_film(tmp_path / "one.npy", 0.2, frames=1, height=32, width=32)
+    [row] = score_folder(tmp_path, reward)
+    assert row.status == "error"
+    assert row.error is not None
+    assert "frames" in row.error
+    assert "1" in row.error
+
+
 def test_every_file_has_its_row(rows: dict[str, ScoreRow]) -> None:
     assert len(rows) == 15
 

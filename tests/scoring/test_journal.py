@@ -1,6 +1,5 @@
 import json
 import multiprocessing
-import os
 import resource
 from pathlib import Path
 
@@ -127,7 +126,7 @@ def _fill(file: Path, results: "multiprocessing.Queue[str]") -> None:
 def test_a_full_disk_leaves_whole_rows_and_says_how_to_go_on(tmp_path: Path) -> None:
     # a limit on the file's size fails a write half-way, as a full disk does
     file = tmp_path / "s.jsonl"
-    context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")
+    context = multiprocessing.get_context("spawn")
     results = context.Queue()
     process = context.Process(target=_fill, args=(file, results))
     process.start()
