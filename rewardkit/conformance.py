@@ -124,6 +124,15 @@ def has_the_gradient_it_promises(model: Model) -> None:
         _require(bool((others == 0).all()), "lets one item's score depend on another's pixels", model)
 
 
+def takes_the_bytes_it_promises(model: Model) -> None:
+    """Where `takes_bytes` is set, uint8 videos score like their float selves."""
+    if not isinstance(model, TemporalReward) or not model.takes_bytes:
+        return
+    stored = (sample_pixels(model) * 255).round().to(torch.uint8)
+    of_bytes, of_floats = _score(model, stored), _score(model, stored.float() / 255)
+    _require(_close(of_bytes, of_floats), f"gave {of_bytes.tolist()} for bytes, {of_floats.tolist()} for floats", model)
+
+
 def keeps_its_weights_frozen(model: Model) -> None:
     """No weight wants or gets a gradient."""
     wanting = [name for name, weight in model.named_parameters() if weight.requires_grad]
@@ -164,6 +173,7 @@ CHECKS: tuple[Callable[[Model], None], ...] = (
     judges_each_item_alone,
     ignores_order,
     has_the_gradient_it_promises,
+    takes_the_bytes_it_promises,
     keeps_its_weights_frozen,
     respects_precision,
     runs_on_every_device,

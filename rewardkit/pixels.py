@@ -16,6 +16,8 @@ from rewardkit.errors import BadInputError
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 """Shares of the primaries in luminance, ITU-R BT.601."""
 
+FRAMES_AT_ONCE = 8
+
 
 def as_float(pixels: Tensor) -> Tensor:
     """Pixels as float32 in [0, 1], or float64 where they already are.
@@ -47,20 +49,6 @@ def as_images(who: str, images: Shaped[Tensor, "image 3 height width"], least: i
     return as_float(images)
 
 
-def as_video(who: str, video: Shaped[Tensor, "batch frame 3 height width"], frames: int) -> Tensor:
-    """`video` as float, checked: five axes, three channels, at least `frames` frames of 4x4 pixels.
-
-    Raises:
-        BadInputError: with `who` needs it in the sentence.
-    """
-    if video.ndim != 5 or video.shape[2] != 3:
-        raise BadInputError(f"{who} needs video of shape (batch, frame, 3, height, width): got {tuple(video.shape)}")
-    if video.shape[1] < frames:
-        raise BadInputError(f"{who} needs at least {frames} frames: this video has {video.shape[1]}")
-    _check_size(who, video, 4)
-    return as_float(video)
-
-
 def _check_size(who: str, pixels: Tensor, least: int) -> None:
     height, width = pixels.shape[-2:]
     if min(height, width) < least:
@@ -85,14 +73,25 @@ def smooth_root(square: Tensor, floor: float) -> Tensor:
 
 
 def coarse_luminance(
-    video: Float[Tensor, "batch frame 3 height width"], rows: int
+    who: str, video: Shaped[Tensor, "batch frame 3 height width"], rows: int, frames: int
 ) -> Float[Tensor, "batch frame row column"]:
     """Luminance averaged over cells: `rows` rows (fewer where the video has fewer), as square as they come.
 
     On so coarse a grid motion is small against the structures that move, codec noise averages out, and
-    256x256 and 1080p give like numbers.
+    256x256 and 1080p give like numbers. A uint8 video is shrunk a few frames at a time and never stands in memory
+    as float.
+
+    Raises:
+        BadInputError: with `who` needs it in the sentence: not a video, fewer than `frames` frames, below 4x4 pixels.
     """
+    if video.ndim != 5 or video.shape[2] != 3:
+        raise BadInputError(f"{who} needs video of shape (batch, frame, 3, height, width): got {tuple(video.shape)}")
+    if video.shape[1] < frames:
+        raise BadInputError(f"{who} needs at least {frames} frames: this video has {video.shape[1]}")
+    _check_size(who, video, 4)
     height, width = video.shape[-2:]
     rows = min(rows, height)
     columns = min(max(1, round(rows * width / height)), width)
-    return F.adaptive_avg_pool2d(luminance(video), (rows, columns))
+    chunks = torch.split(video, FRAMES_AT_ONCE, dim=1) if video.dtype == torch.uint8 else [video]
+    small = [F.adaptive_avg_pool2d(luminance(as_float(chunk)), (rows, columns)) for chunk in chunks]
+    return torch.cat(small, dim=1)

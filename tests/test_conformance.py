@@ -69,6 +69,13 @@ class Misfiled(LastMinusFirst):
     card = rk.RewardCard(name="misfiled", video_level=False)
 
 
+class MistakesBytes(LastMinusFirst):
+    takes_bytes = True
+
+    def forward(self, video: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        return super().forward(video.float() if video.dtype == torch.uint8 else video)
+
+
 class MeanOfAll(Brightness):
     def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
         return images.mean()
@@ -86,6 +93,7 @@ class MeanOfAll(Brightness):
         (Drops(), "gave two scores for one input"),
         (OnlyFloat32(), "gave torch.float32 for float64 pixels"),
         (Misfiled(), "card.video_level is False, not True"),
+        (MistakesBytes(), "for bytes, "),
         (MeanOfAll(), r"gave shape \(\) for 3 items"),
     ],
     ids=lambda value: type(value).__name__,

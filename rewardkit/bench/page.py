@@ -45,6 +45,17 @@ class RowView:
     parts: tuple[PartView, ...]
     strip: Strip | None
 
+    @property
+    def left_out(self) -> str | None:
+        """One sentence where the strip shows fewer frames than were looked at."""
+        looked_at, own = len(set(self.row.frame_index or [])), len(pictured_frames(self.row))
+        shown = len(self.strip.pictures) if self.strip else 0
+        if shown == looked_at:
+            return None
+        if shown == own:
+            return f"The {own} frames that have a score of their own, of {looked_at} looked at."
+        return f"{shown} of {own} scored frames, evenly chosen."
+
 
 @dataclass(frozen=True)
 class Page:
@@ -74,6 +85,12 @@ class _Scale:
 def is_scored(row: ScoreRow) -> bool:
     """Whether the row holds a finite number."""
     return row.status == "ok" and row.score is not None and math.isfinite(row.score)
+
+
+def pictured_frames(row: ScoreRow) -> list[int]:
+    """The frames that have a score of their own; where none has, all that the reward looked at."""
+    own = {score.frame for part in _results(row).values() for score in frame_scores(part)}
+    return sorted(own or set(row.frame_index or []))
 
 
 def build_page(reward: str, rows: Sequence[ScoreRow], strips: Mapping[int, Strip]) -> Page:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from rewardkit.bench.curve import HEIGHT, WIDTH
 from rewardkit.bench.numerals import duration, fixed
-from rewardkit.bench.page import build_page, is_scored
+from rewardkit.bench.page import build_page, is_scored, pictured_frames
 from rewardkit.bench.thumbnails import read_strip
 from rewardkit.errors import NothingToDoError, UsageError
 from rewardkit.files import replacing
@@ -48,7 +48,7 @@ def write_report(rows: Iterable[ScoreRow], header: ScoreHeader | None, out: Path
     pictured = _choose(rows, thumbnails)
     folder = Path(header.cwd) if header else Path()
     with ThreadPoolExecutor(_DECODERS) as pool:
-        strips = pool.map(lambda order: read_strip(folder / rows[order].path, rows[order].frame_index or []), pictured)
+        strips = pool.map(lambda order: read_strip(folder / rows[order].path, pictured_frames(rows[order])), pictured)
         page = build_page(rewards[0], rows, dict(zip(pictured, strips, strict=True)))
     html = _template().render(
         page=page,

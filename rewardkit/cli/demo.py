@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 BLIND_SPOT = (
-    "The file names tell each clip's quality. Watermarks score high, since their sharp edges pass for detail:\n"
-    "closed-form rewards judge pixels, not content."
+    "The file names tell each clip's quality. Watermarks score high, since their sharp edges pass for detail, and\n"
+    "grain costs a flat drawing little: closed-form rewards judge pixels, not content."
 )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from rewardkit.pixels import as_video, coarse_luminance, smooth_root
+from rewardkit.pixels import coarse_luminance, smooth_root
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import TemporalReward
 
@@ -39,13 +39,14 @@ class Flicker(TemporalReward):
         video_level=True,
         frames="all",
     )
+    takes_bytes = True
 
     def forward(
-        self, video: Float[Tensor, "batch frame 3 height width"], prompts: Sequence[str] | None = None
+        self, video: Shaped[Tensor, "batch frame 3 height width"], prompts: Sequence[str] | None = None
     ) -> Float[Tensor, " batch"]:
         """Minus the flicker of each video of at least 3 consecutive frames; prompts are not read."""
         del prompts
-        cells = coarse_luminance(as_video("flicker", video, frames=3), CELLS)
+        cells = coarse_luminance("flicker", video, CELLS, frames=3)
         jitter = cells[:, 2:] - 2 * cells[:, 1:-1] + cells[:, :-2]
         strength = smooth_root(jitter.square().mean(1), FLOOR) / JITTER_GAIN
         return -100 * (strength / (cells.mean(1).abs() + DARK)).mean((-2, -1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -46,7 +47,14 @@ class ImageReward(FrozenModel):
 
 
 class TemporalReward(FrozenModel):
-    """Judges the chosen frames of a video together, in order: motion, flicker, text-to-video agreement."""
+    """Judges the chosen frames of a video together, in order: motion, flicker, text-to-video agreement.
+
+    Attributes:
+        takes_bytes: whether `forward` takes uint8 videos too, and shrinks them before they become float. A long video
+            as float takes gigabytes.
+    """
+
+    takes_bytes: ClassVar[bool] = False
 
     @abstractmethod
     def forward(

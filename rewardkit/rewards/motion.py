@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from rewardkit.pixels import as_video, coarse_luminance, smooth_root
+from rewardkit.pixels import coarse_luminance, smooth_root
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import TemporalReward
 
@@ -53,11 +53,12 @@ class Motion(TemporalReward):
         video_level=True,
         frames="all",
     )
+    takes_bytes = True
 
     def forward(
-        self, video: Float[Tensor, "batch frame 3 height width"], prompts: Sequence[str] | None = None
+        self, video: Shaped[Tensor, "batch frame 3 height width"], prompts: Sequence[str] | None = None
     ) -> Float[Tensor, " batch"]:
         """Amount of motion in each video of at least 2 consecutive frames; prompts are not read."""
         del prompts
-        coarse = coarse_luminance(as_video("motion", video, frames=2), ROWS)
+        coarse = coarse_luminance("motion", video, ROWS, frames=2)
         return 100 / coarse.shape[-2] * normal_flow(coarse)

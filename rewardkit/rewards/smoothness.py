@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from rewardkit.pixels import as_video, coarse_luminance, smooth_root
+from rewardkit.pixels import coarse_luminance, smooth_root
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import TemporalReward
 
@@ -38,13 +38,14 @@ class Smoothness(TemporalReward):
         video_level=True,
         frames="all",
     )
+    takes_bytes = True
 
     def forward(
-        self, video: Float[Tensor, "batch frame 3 height width"], prompts: Sequence[str] | None = None
+        self, video: Shaped[Tensor, "batch frame 3 height width"], prompts: Sequence[str] | None = None
     ) -> Float[Tensor, " batch"]:
         """Minus the judder of each video of at least 3 consecutive frames; prompts are not read."""
         del prompts
-        coarse = coarse_luminance(as_video("smoothness", video, frames=3), ROWS)
+        coarse = coarse_luminance("smoothness", video, ROWS, frames=3)
         change = coarse[:, 1:] - coarse[:, :-1]
         size = smooth_root(change.square().mean((-2, -1)), FLOOR)
         # Twice the distance of a frame from the mean of its neighbours is how much the change itself changes

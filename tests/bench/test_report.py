@@ -333,6 +333,16 @@ def test_a_weighted_sum_has_a_curve_and_a_score_for_each_part(tmp_path):
     assert len(page.videos[0]["pictures"]) == 3
 
 
+def test_frames_that_only_a_video_level_part_looked_at_have_no_picture(tmp_path):
+    parts = {
+        "technical": PartScore(score=0.7, per_frame=[0.7, 0.7], frame_index=[3, 20], weights=[1.0, 1.0]),
+        "motion": PartScore(score=0.8, per_frame=None, frame_index=list(range(21)), weights=None),
+    }
+    page, _ = report(tmp_path, [row(per_frame=None, weights=None, frame_index=list(range(21)), parts=parts)])
+    assert [picture["alt"] for picture in page.videos[0]["pictures"]] == ["frame 3", "frame 20"]
+    assert "The 2 frames that have a score of their own, of 21 looked at." in page.videos[0]["text"]
+
+
 def test_a_reward_of_whole_videos_says_that_it_has_no_frame_scores(tmp_path):
     page, _ = report(tmp_path, [row(per_frame=None, weights=None)])
     assert "Judged as a whole" in page.videos[0]["text"]
