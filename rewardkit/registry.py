@@ -7,6 +7,7 @@ your own (`./my_rewards.py:Redness`). Nothing is imported until it is asked for 
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -36,12 +37,12 @@ class Registry:
         """
         if ":" in name:
             module, _, attribute = name.rpartition(":")
-            return self._attribute(module, attribute)
+            return self._attribute(module, attribute, own=True)
         entries = self._entries()
         if name not in entries:
             raise UnknownNameError(self.kind, name, entries)
         module, _, attribute = entries[name].value.partition(":")
-        return self._attribute(module, attribute)
+        return self._attribute(module, attribute, own=False)
 
     def _entries(self) -> dict[str, EntryPoint]:
         found: dict[str, EntryPoint] = {}
@@ -54,34 +55,38 @@ class Registry:
                 )
         return found
 
-    def _attribute(self, module: str, attribute: str) -> object:
+    def _attribute(self, module: str, attribute: str, own: bool) -> object:
         try:
-            return getattr(_import(module), attribute)
+            loaded = _import_own(module) if own else importlib.import_module(module)
         except RewardkitError:
             raise
-        except AttributeError:
-            raise UsageError(f"{module} has no {self.kind} called {attribute!r}") from None
         except Exception as error:  # code of others may raise anything while it is imported
             raise UsageError(
                 f"cannot import the {self.kind} {module}:{attribute}: {type(error).__name__}: {error}"
             ) from error
+        found: object = getattr(loaded, attribute, None)
+        if found is None:
+            raise UsageError(f"{module} has no {self.kind} called {attribute!r}")
+        return found
 
 
-def _import(module: str) -> object:
+def _import_own(module: str) -> object:
+    """A file of the user's, or a module, also from the current folder; what is installed goes first."""
     if module.endswith(".py"):
         return _import_file(Path(module).resolve())
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that a module in this folder is found
+        sys.path.append(str(Path.cwd()))
     return importlib.import_module(module)
 
 
 def _import_file(path: Path) -> object:
-    name = f"rewardkit_file_{path.stem}"  # its own name, so that a file called random.py hides nothing
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
-        return loaded
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
+    # its own name, so that a file called random.py hides nothing, and a new one once the file has changed
+    digest = hashlib.sha256(bytes(path) + b"\0" + path.read_bytes()).hexdigest()
+    name = f"rewardkit_file_{path.stem}_{digest[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

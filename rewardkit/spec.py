@@ -18,8 +18,12 @@ STRICT_FIELDS = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Part:
-    """A thing with a name and settings that a spec string can build and that prints as one."""
+    """A thing with a name and settings that a spec string can build and that prints as one.
 
+    `kind` is what an error calls such things; each kind is an abstract class.
+    """
+
+    kind: ClassVar[str]
     name: ClassVar[str]
 
     def __str__(self) -> str:
@@ -32,28 +36,30 @@ class Part:
 PartT = TypeVar("PartT", bound=Part)
 
 
-def parse_part(kind: str, spec: str | PartT, known: Mapping[str, type[PartT]]) -> PartT:
-    """The part that `spec` describes; a part is returned as it is.
+def parse_part(base: type[PartT], spec: str | PartT, known: Mapping[str, type[PartT]]) -> PartT:
+    """The part of the kind `base` that `spec` describes; such a part is returned as it is.
 
     Values without a name fill the part's fields in order: `segments:4` is `segments:count=4`. A field that takes
     several numbers takes all that are left: `index:0,4,8`.
 
     Raises:
         UnknownNameError: no part of that name, with suggestions.
-        UsageError: a setting that the part does not have or cannot read.
+        UsageError: a setting that the part does not have or cannot read, or something else than a line or a part.
     """
-    if not isinstance(spec, str):
+    if isinstance(spec, base):
         return spec
+    if not isinstance(spec, str):
+        raise UsageError(f"a {base.kind} is a line such as {usage(next(iter(known.values())))!r}: got {spec!r}")
     name, _, settings = spec.strip().partition(":")
     if name not in known:
-        raise UnknownNameError(kind, name, known)
+        raise UnknownNameError(base.kind, name, known)
     part = known[name]
     try:
         return part(**_named_settings(part, [w.strip() for w in settings.split(",") if w.strip()]))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(place) for place in first["loc"])
-        raise UsageError(f"{kind} {spec!r}: {where}: {first['msg']}; it reads {usage(part)}") from None
+        raise UsageError(f"{base.kind} {spec!r}: {where}: {first['msg']}; it reads {usage(part)}") from None
 
 
 def usage(part: type[Part]) -> str:

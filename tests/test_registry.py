@@ -87,3 +87,30 @@ def test_backbones_have_the_same_door(site: Path) -> None:
 def test_every_reward_that_ships_is_registered_under_its_own_name() -> None:
     for name in rk.list_rewards():
         assert rk.reward_info(name).name == name
+
+
+def test_a_data_folder_cannot_replace_an_installed_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "colorsys.py").write_text("raise SystemExit('run')\n")
+    (tmp_path / "mine.py").write_text("import colorsys\nfrom tests.judges import Brightness as Mine\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    before = list(sys.path)
+    rk.create_reward("technical")
+    assert sys.path == before, "a reward that ships needs nothing of the current folder"
+    assert rk.create_reward("mine:Mine").name == "brightness"
+
+
+def test_an_edited_file_is_read_again_and_equal_names_stay_apart(tmp_path: Path) -> None:
+    code = "import rewardkit as rk\nfrom tests.judges import Brightness\nclass R(Brightness):\n    number = {}\n"
+    found = []
+    for folder, number in (("a", 1), ("b", 2), ("a", 3)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "r.py").write_text(code.format(number))
+        found.append(REWARDS.load(f"{tmp_path}/{folder}/r.py:R").number)
+    assert found == [1, 2, 3]
+
+
+def test_an_error_while_importing_is_not_taken_for_a_missing_name(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import math\nmath.no_such_thing\nclass R: pass\n")
+    with pytest.raises(rk.UsageError, match=r"cannot import the reward .*no_such_thing"):
+        REWARDS.load(f"{tmp_path}/bad.py:R")

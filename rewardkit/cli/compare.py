@@ -25,7 +25,15 @@ def compare(
     from rewardkit.scoring import comparison
     from rewardkit.scoring.table import ScoreTable
 
-    rows = [list(ScoreTable.read(path)) for path in (before, after)]
+    tables = [ScoreTable.read(path) for path in (before, after)]
+    rows = [list(table) for table in tables]
+    headers = [table.header for table in tables]
+    if len({header.fingerprint for header in headers if header is not None}) > 1:
+        typer.secho(
+            "warning: the two sets were scored with other code, weights, seed or precision; see their headers",
+            fg="yellow",
+            err=True,
+        )
     compared = comparison.compare(*rows, seed=seed)
     if as_json:
         echo_json(compared.model_dump())

@@ -51,8 +51,12 @@ def score(
     config: Annotated[
         Path | None, typer.Option(help="YAML or TOML with any of these settings; the command line wins.")
     ] = None,
-    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Forget the rows in --out.")] = None,
-    retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Score failed videos again.")] = None,
+    overwrite: Annotated[
+        bool | None, typer.Option("--overwrite/--no-overwrite", help="Forget the rows in --out.")
+    ] = None,
+    retry_failed: Annotated[
+        bool | None, typer.Option("--retry-failed/--no-retry-failed", help="Score failed videos again.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be scored.")] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first so many videos.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")] = None,
@@ -147,5 +151,6 @@ def _dry_run(settings: ScoreConfig, as_json: bool) -> None:
 def _how_to_resume(settings: ScoreConfig, progress: object) -> str:
     if settings.out is None:
         return "interrupted; without --out nothing is kept"
-    again = shlex.join(["rewardkit", *(word for word in sys.argv[1:] if word != "--overwrite")])
+    words = [word for word in sys.argv[1:] if word != "--overwrite"]
+    again = shlex.join(["rewardkit", *words, *(["--no-overwrite"] if settings.overwrite else [])])
     return f"interrupted; every finished row is in {settings.out}; go on with: {again}"

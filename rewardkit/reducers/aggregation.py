@@ -21,6 +21,8 @@ from rewardkit.spec import STRICT_FIELDS, Part
 class Aggregation(Part, ABC):
     """Turns frame scores into a video score."""
 
+    kind: ClassVar[str] = "aggregation"
+
     uses_weights: ClassVar[bool] = False
 
     @abstractmethod
@@ -103,7 +105,8 @@ class TrimmedMean(Aggregation):
         """The mean of the middle scores; at least one is left, since share < 1/2."""
         frames = scores.shape[1]
         cut = int(self.share * frames + 1e-9)  # 0.29 * 100 is a hair under 29
-        return scores.sort(dim=1).values[:, cut : frames - cut].mean(dim=1)
+        middle = scores.sort(dim=1).values[:, cut : frames - cut].mean(dim=1)
+        return torch.where(scores.isnan().any(dim=1), torch.nan, middle)  # sorting would cut a failed frame away
 
 
 @dataclass(frozen=True, config=STRICT_FIELDS)

@@ -23,6 +23,8 @@ SMALLEST_WEIGHT = 1e-30
 class FrameWeights(Part, ABC):
     """Gives every scored frame a positive weight."""
 
+    kind: ClassVar[str] = "frame weighting"
+
     @abstractmethod
     def weights(
         self, index: Int[Tensor, "batch frame"], num_frames: Int[Tensor, " batch"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rewardkit.device import choose_device, choose_dtype
 from rewardkit.errors import UsageError
 from rewardkit.reducers.aggregation import Aggregation
 from rewardkit.reducers.attenuation import FrameWeights
@@ -62,20 +63,31 @@ def create_reward(
     if isinstance(reward, Reward):
         if chosen:
             raise UsageError(f"{reward.spec} is put together already: {', '.join(chosen)} cannot be changed")
-        return reward
+        return _moved(reward, device, dtype)
     if isinstance(reward, ImageReward | TemporalReward):
-        return _assemble(reward, chosen)
+        return _moved(_assemble(reward, chosen), device, dtype)
     terms = [_parse_term(text) for text in _split_terms(reward)]
     models = {name: create_model(name, device, dtype) for _, name, _ in terms}
     mixed = len({isinstance(model, ImageReward) for model in models.values()}) == 2
     rewards = []
     for coefficient, name, own in terms:
         model = models[name]
-        defaults = {} if mixed and isinstance(model, TemporalReward) else chosen
+        for_all = {"normalise": normalise} if normalise is not None else {}
+        defaults = for_all if mixed and isinstance(model, TemporalReward) else chosen
         rewards.append((coefficient, _assemble(model, {**defaults, **own})))
     if len(rewards) == 1 and rewards[0][0] == 1:
         return rewards[0][1]
     return WeightedSum(rewards)
+
+
+def _moved(reward: Reward, device: str, dtype: str) -> Reward:
+    """A reward made by hand, on the device and in the precision asked for; `auto` leaves it as it is."""
+    if device != "auto":
+        reward.to(choose_device(device))
+    if dtype != "auto":
+        for model in reward.models():
+            model.to(choose_dtype(dtype))
+    return reward
 
 
 def named_cards(line: str) -> list[RewardCard]:
@@ -96,7 +108,7 @@ def _assemble(model: ImageReward | TemporalReward, chosen: dict[str, object]) ->
             raise UsageError(f"{model.card.name} judges frames together: it has no {' or '.join(unusable)}")
     leaf = VideoReward if isinstance(model, ImageReward) else TemporalVideoReward
     reward: Reward = leaf(model, **choices)  # type: ignore[arg-type]
-    return reward if scale is None else Normalised(reward, parse_part("scale", scale, SCALES))  # type: ignore[arg-type]
+    return reward if scale is None else Normalised(reward, parse_part(Scale, scale, SCALES))  # type: ignore[arg-type]
 
 
 def _parse_term(text: str) -> tuple[float, str, dict[str, object]]:

@@ -27,6 +27,8 @@ from rewardkit.spec import STRICT_FIELDS, Part
 class Scale(Part, ABC):
     """Where the mean and standard deviation of a reward come from."""
 
+    kind: ClassVar[str] = "scale"
+
 
 @dataclass(frozen=True, config=STRICT_FIELDS)
 class Fixed(Scale):
@@ -86,7 +88,7 @@ class Normalised(Reward):
         """The reward models inside."""
         return self.reward.models()
 
-    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+    def plan_one(self, num_frames: int, generator: torch.Generator) -> FramePlan:
         """The reward's own plan."""
         return self.reward.plan_one(num_frames, generator)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -59,8 +60,8 @@ class Reward(nn.Module, ABC):
         """The reward models inside."""
 
     @abstractmethod
-    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
-        """The frames to decode of one video of `num_frames` frames."""
+    def plan_one(self, num_frames: int, generator: torch.Generator) -> FramePlan:
+        """The frames to decode of one video of `num_frames` frames; `generator`, on the CPU, is that video's own."""
 
     @abstractmethod
     def judge(
@@ -96,6 +97,8 @@ class Reward(nn.Module, ABC):
         check_video(self.name, video)
         if prompts is None and self.needs_prompt:
             raise BadInputError(f"{self.name} needs one prompt per video: got none")
+        if isinstance(prompts, str):
+            raise BadInputError(f"{self.name} needs a list of prompts, one a video: got the text {prompts!r}")
         if prompts is not None and len(prompts) != len(video):
             raise BadInputError(
                 f"{self.name} needs one prompt per video: got {len(prompts)} prompts, {len(video)} videos"
@@ -107,13 +110,19 @@ class Reward(nn.Module, ABC):
         return self.judge(video, prompts, plan.to(video.device), batch_size)
 
     def plan(
-        self, num_frames: int | Sequence[int], batch: int = 1, generator: torch.Generator | None = None
+        self, num_frames: SupportsIndex | Sequence[int], batch: int = 1, generator: torch.Generator | None = None
     ) -> FramePlan:
         """The frames to decode of `batch` videos of `num_frames` frames each, or of one video a given length."""
-        lengths = [num_frames] * batch if isinstance(num_frames, int) else list(num_frames)
+        if isinstance(num_frames, SupportsIndex):
+            lengths = [index(num_frames)] * batch
+        else:
+            lengths = [index(length) for length in num_frames]
         if not lengths or min(lengths) < 1:
             raise BadInputError(f"{self.name} needs videos of at least one frame: got lengths {lengths}")
-        return FramePlan.stack([self.plan_one(length, generator) for length in lengths])
+        where = generator.device if generator is not None else "cpu"
+        seeds = torch.randint(2**62, (len(lengths),), generator=generator, device=where).tolist()
+        own = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return FramePlan.stack([self.plan_one(length, g) for length, g in zip(lengths, own, strict=True)])
 
     def forward(
         self,
@@ -143,18 +152,22 @@ class Reward(nn.Module, ABC):
     def __mul__(self, coefficient: float) -> WeightedSum:
         from rewardkit.reducers.weighted_sum import WeightedSum
 
+        if not isinstance(coefficient, int | float):
+            return NotImplemented
         return WeightedSum([(float(coefficient), self)])
 
     __rmul__ = __mul__
 
-    def __add__(self, other: Reward | int) -> Reward:
+    def __add__(self, other: Reward) -> Reward:
         from rewardkit.reducers.weighted_sum import WeightedSum
 
-        if isinstance(other, int):  # sum([a, b]) starts from 0
-            return self
+        if not isinstance(other, Reward):
+            return NotImplemented
         return WeightedSum([(1.0, self), (1.0, other)])
 
-    __radd__ = __add__
+    def __radd__(self, start: int) -> Reward:
+        """`sum([a, b])` starts from 0."""
+        return self if isinstance(start, int) and start == 0 else NotImplemented
 
     def __sub__(self, other: Reward) -> Reward:
         return self + (-1.0) * other

@@ -22,6 +22,8 @@ from rewardkit.spec import STRICT_FIELDS, Part, split_numbers
 class FrameSampler(Part, ABC):
     """Chooses frames of one video: ascending, unique, in range."""
 
+    kind: ClassVar[str] = "sampler"
+
     @abstractmethod
     def indices(self, num_frames: int, generator: torch.Generator | None = None) -> Int[Tensor, " frame"]:
         """The chosen frames of a video of `num_frames` >= 1 frames, counted from 0.
@@ -41,7 +43,7 @@ class All(FrameSampler):
 
     def indices(self, num_frames: int, generator: torch.Generator | None = None) -> Int[Tensor, " frame"]:
         """0, 1, ..., num_frames - 1."""
-        return torch.arange(num_frames)
+        return torch.arange(num_frames, device="cpu")
 
 
 @dataclass(frozen=True, config=STRICT_FIELDS)
@@ -53,7 +55,7 @@ class First(FrameSampler):
 
     def indices(self, num_frames: int, generator: torch.Generator | None = None) -> Int[Tensor, " frame"]:
         """0, 1, ..., count - 1."""
-        return torch.arange(min(self.count, num_frames))
+        return torch.arange(min(self.count, num_frames), device="cpu")
 
 
 @dataclass(frozen=True, config=STRICT_FIELDS)
@@ -65,7 +67,7 @@ class Every(FrameSampler):
 
     def indices(self, num_frames: int, generator: torch.Generator | None = None) -> Int[Tensor, " frame"]:
         """Every n-th frame from the first on."""
-        return torch.arange(0, num_frames, self.n)
+        return torch.arange(0, num_frames, self.n, device="cpu")
 
 
 @dataclass(frozen=True, config=STRICT_FIELDS)
@@ -78,7 +80,7 @@ class Uniform(FrameSampler):
     def indices(self, num_frames: int, generator: torch.Generator | None = None) -> Int[Tensor, " frame"]:
         """floor((i + 1/2) * num_frames / count) for i = 0 ... count - 1."""
         count = min(self.count, num_frames)
-        return (2 * torch.arange(count) + 1) * num_frames // (2 * count)
+        return (2 * torch.arange(count, device="cpu") + 1) * num_frames // (2 * count)
 
 
 @dataclass(frozen=True, config=STRICT_FIELDS)
@@ -107,11 +109,11 @@ class Segments(FrameSampler):
                 f"{self} needs at least {self.count} frames, this video has {num_frames}: "
                 f"use segments:{num_frames} or uniform:{self.count}"
             )
-        edges = torch.arange(self.count + 1) * num_frames // self.count
+        edges = torch.arange(self.count + 1, device="cpu") * num_frames // self.count
         first, length = edges[:-1], edges.diff()
         if self.pick == "first":
             return first
-        draw = torch.rand(self.count, generator=generator, dtype=torch.float64)
+        draw = torch.rand(self.count, generator=generator, dtype=torch.float64, device="cpu")
         return first + (draw * length).long()
 
 
@@ -131,7 +133,7 @@ class Index(FrameSampler):
         for frame in self.frames:
             if not -num_frames <= frame < num_frames:
                 raise BadInputError(f"{self} asks for frame {frame}: this video has {num_frames} frames")
-        return torch.tensor(sorted({frame % num_frames for frame in self.frames}))
+        return torch.tensor(sorted({frame % num_frames for frame in self.frames}), device="cpu")
 
 
 SAMPLERS: dict[str, type[FrameSampler]] = {s.name: s for s in (All, First, Every, Uniform, Segments, Index)}

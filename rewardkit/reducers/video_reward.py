@@ -35,10 +35,11 @@ class VideoReward(Reward):
         reduce: Aggregation | str = "mean",
     ) -> None:
         super().__init__()
+        image_reward.freeze()
         self.image_reward = image_reward
-        self.frames = parse_part("sampler", frames or image_reward.card.frames, SAMPLERS)
-        self.weights = parse_part("frame weighting", weights, WEIGHTS)
-        self.reduce = parse_part("aggregation", reduce, AGGREGATIONS)
+        self.frames = parse_part(FrameSampler, image_reward.card.frames if frames is None else frames, SAMPLERS)
+        self.weights = parse_part(FrameWeights, weights, WEIGHTS)
+        self.reduce = parse_part(Aggregation, reduce, AGGREGATIONS)
         if str(self.weights) != "equal" and not self.reduce.uses_weights:
             raise UsageError(
                 f"{self.reduce} cannot use frame weights: "
@@ -59,7 +60,7 @@ class VideoReward(Reward):
         """The image reward."""
         return [self.image_reward]
 
-    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+    def plan_one(self, num_frames: int, generator: torch.Generator) -> FramePlan:
         """What the sampler chooses."""
         return FramePlan(self.frames.indices(num_frames, generator)[None], torch.tensor([num_frames]))
 
@@ -89,8 +90,9 @@ class TemporalVideoReward(Reward):
 
     def __init__(self, temporal_reward: TemporalReward, frames: FrameSampler | str | None = None) -> None:
         super().__init__()
+        temporal_reward.freeze()
         self.temporal_reward = temporal_reward
-        self.frames = parse_part("sampler", frames or temporal_reward.card.frames, SAMPLERS)
+        self.frames = parse_part(FrameSampler, temporal_reward.card.frames if frames is None else frames, SAMPLERS)
 
     @property
     def name(self) -> str:
@@ -106,7 +108,7 @@ class TemporalVideoReward(Reward):
         """The reward model."""
         return [self.temporal_reward]
 
-    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
+    def plan_one(self, num_frames: int, generator: torch.Generator) -> FramePlan:
         """What the sampler chooses."""
         return FramePlan(self.frames.indices(num_frames, generator)[None], torch.tensor([num_frames]))
 

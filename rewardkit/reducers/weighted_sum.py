@@ -49,9 +49,10 @@ class WeightedSum(Reward):
         """The reward models of all terms."""
         return [model for _, reward in self.terms() for model in reward.models()]
 
-    def plan_one(self, num_frames: int, generator: torch.Generator | None = None) -> FramePlan:
-        """All frames that any term looks at."""
-        return FramePlan.union([reward.plan_one(num_frames, generator) for _, reward in self.terms()])
+    def plan_one(self, num_frames: int, generator: torch.Generator) -> FramePlan:
+        """All frames that any term looks at; a term draws the frames that it would draw alone."""
+        start = generator.get_state()
+        return FramePlan.union([r.plan_one(num_frames, torch.Generator().set_state(start)) for _, r in self.terms()])
 
     def judge(
         self,

@@ -6,7 +6,7 @@ from rewardkit.device import choose_device, choose_dtype
 from rewardkit.errors import RewardkitError, UsageError
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
-from rewardkit.rewards.interface import FrozenModel, ImageReward, TemporalReward
+from rewardkit.rewards.interface import ImageReward, TemporalReward
 
 
 def list_rewards(pattern: str = "*") -> list[str]:
@@ -45,8 +45,8 @@ def create_model(name: str, device: str = "auto", dtype: str = "auto") -> ImageR
         raise UsageError(f"cannot build {name}: {type(error).__name__}: {error}") from error
     if not isinstance(model, ImageReward | TemporalReward):
         raise UsageError(f"{name} gives a {type(model).__name__}; expected an ImageReward or a TemporalReward")
-    frozen: FrozenModel = model.to(device=choose_device(device), dtype=choose_dtype(dtype))
-    frozen.requires_grad_(False).eval()
+    model.to(device=choose_device(device), dtype=choose_dtype(dtype))
+    model.freeze()
     return model
 
 

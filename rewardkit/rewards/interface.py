@@ -26,6 +26,10 @@ class FrozenModel(nn.Module, ABC):
         """File name to sha256 of every checkpoint in use; empty for a reward without weights."""
         return {}
 
+    def freeze(self) -> None:
+        """Takes the gradient off all weights and goes to evaluation mode, in which it stays."""
+        self.requires_grad_(False).eval()
+
     def train(self, mode: bool = True) -> FrozenModel:
         """Stays in evaluation mode whatever `mode`: dropout in a judge would make scores random."""
         del mode

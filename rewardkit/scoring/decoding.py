@@ -20,6 +20,9 @@ from rewardkit.scoring.prompts import ScoreItem
 from rewardkit.types import Frames
 from rewardkit.video import VideoInfo, open_video
 
+BYTES_AHEAD = 2**30
+"""How much is decoded ahead of the reward; a minute of 1080p is several times as much, and is then decoded alone."""
+
 
 @dataclass(frozen=True)
 class KeyedItem:
@@ -49,16 +52,19 @@ class Decoded:
 
 
 def decode_ahead(items: Iterable[KeyedItem], reward: Reward, seed: int, num_workers: int) -> Iterator[Decoded]:
-    """The items decoded, in order; at most two a worker are held."""
+    """The items decoded, in order. Ahead are at most two a worker, fewer where videos are large."""
     waiting: deque[Future[Decoded]] = deque()
     remaining = iter(items)
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
     try:
-        for keyed in islice(remaining, 2 * num_workers):
+        for keyed in islice(remaining, num_workers):
             waiting.append(pool.submit(_decode, keyed, reward, seed))
         while waiting:
             decoded = waiting.popleft().result()
-            waiting.extend(pool.submit(_decode, keyed, reward, seed) for keyed in islice(remaining, 1))
+            size = decoded.frames.nbytes if decoded.frames is not None else 0
+            room = min(2 * num_workers, BYTES_AHEAD // max(1, size))
+            more = islice(remaining, max(1, room) - len(waiting)) if len(waiting) < max(1, room) else ()
+            waiting.extend(pool.submit(_decode, keyed, reward, seed) for keyed in more)
             yield decoded
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -73,7 +79,11 @@ def _decode(keyed: KeyedItem, reward: Reward, seed: int) -> Decoded:
             while info != video.info:  # a file that announces other frames than it has is corrected while it is read
                 info = video.info
                 plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))
-                frames = video.read(plan.index[0].tolist())
+                try:
+                    frames = video.read(plan.index[0].tolist())
+                except BadInputError:
+                    if video.info == info:
+                        raise
         return Decoded(keyed, milliseconds_since(start), info, plan, frames)
     except RewardkitError as error:
         return Decoded(keyed, milliseconds_since(start), info, error=first_line(error))

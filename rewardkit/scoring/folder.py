@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from rewardkit.config import load_config
 from rewardkit.device import choose_device, choose_dtype
 from rewardkit.reducers.create import create_reward
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
+from rewardkit.scoring.config import ScoreConfig
 from rewardkit.scoring.decoding import KeyedItem
 from rewardkit.scoring.identity import make_header, row_key
 from rewardkit.scoring.inputs import find_videos
@@ -70,6 +72,8 @@ def score_folder(
         UsageError: a source, name or option that makes no sense, or rows in `out` of another reward.
         NothingToDoError: no video found.
     """
+    numbers = {"limit": limit, "batch_size": batch_size, "num_workers": num_workers, "seed": seed}
+    load_config(ScoreConfig, None, numbers)
     if out is not None:
         check_suffix(Path(out))
     videos = find_videos([source] if isinstance(source, str | Path) else source)
@@ -78,7 +82,7 @@ def score_folder(
         LOGGER.warning("%d prompts fit no video, such as %s", len(prompted.unmatched), prompted.unmatched[0])
     items = prompted.items[:limit]
     where, precision = choose_device(device), choose_dtype(dtype)
-    built = create_reward(reward, device=device, dtype=dtype).to(where).eval()
+    built = create_reward(reward, device=device, dtype=dtype).to(where)
     workers = num_workers if num_workers != "auto" else min(MOST_WORKERS, os.cpu_count() or 1)
     settings = {"source": _shown(source), "prompts": _shown(prompts), "prompt": prompt, "limit": limit}
     settings |= {"batch_size": batch_size, "num_workers": workers, "seed": seed}
@@ -86,7 +90,14 @@ def score_folder(
     keyed = [KeyedItem(item, row_key(item, header.fingerprint)) for item in items]
 
     def score(remaining: Sequence[KeyedItem]) -> Iterator[ScoreRow]:
-        return score_items(remaining, built, seed=seed, batch_size=batch_size, num_workers=workers, device=where)
+        was_training = built.training
+        built.eval()  # a running scale must not learn from what it measures
+        try:
+            yield from score_items(
+                remaining, built, seed=seed, batch_size=batch_size, num_workers=workers, device=where
+            )
+        finally:
+            built.train(was_training)
 
     report = progress or (lambda row, done, total: None)
     if out is not None:

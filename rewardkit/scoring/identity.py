@@ -13,7 +13,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+import torch
+
 import rewardkit
+from rewardkit.reducers.normalisation import Normalised
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import FrozenModel
 from rewardkit.scoring.prompts import ScoreItem
@@ -27,12 +30,13 @@ def make_header(
 ) -> ScoreHeader:
     """What all rows of a run share."""
     models = reward.models()
-    weights = {name: sha for model in models for name, sha in model.weights_sha256().items()}
-    code = [_code_of(model) for model in models]
-    learned = {name: value.tolist() for name, value in reward.state_dict().items() if value.numel() == 1}
+    weights = {f"{m.card.name}/{file}": sha for m in models for file, sha in m.weights_sha256().items()}
+    code = [[*_code_of(model), model.weights_sha256() or _digest_of_state(model)] for model in models]
+    scales = [part.state_dict() for part in reward.modules() if isinstance(part, Normalised)]
+    learned = [[name, value.item()] for s in scales for name, value in s.items() if value.numel() == 1]
     return ScoreHeader(
         reward=reward.spec,
-        fingerprint=_digest([rewardkit.__version__, reward.spec, code, weights, learned, dtype, seed]),
+        fingerprint=_digest([rewardkit.__version__, reward.spec, code, learned, dtype, seed]),
         cwd=str(Path.cwd()),
         configuration=dict(configuration),
         versions=versions(),
@@ -80,6 +84,14 @@ def _code_of(model: FrozenModel) -> list[str]:
     except (OSError, TypeError):  # typed into a console or notebook
         source = ""
     return [kind.__qualname__, hashlib.sha256(source.encode()).hexdigest()]
+
+
+def _digest_of_state(model: FrozenModel) -> str:
+    """Of the weights in memory, for a reward that names no checkpoint."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _digest(facts: object) -> str:

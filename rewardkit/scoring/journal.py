@@ -128,6 +128,10 @@ class Journal:
             raise OutputError(f"another run is writing {self.path}: wait for it, or give another --out") from None
         except OSError:  # a file system without locks
             return
+        opened = os.fstat(self._file.fileno())
+        if not self.path.exists() or not os.path.samestat(opened, self.path.stat()):
+            # between opening and locking, the run that held the lock put a new file in place of this one
+            raise OutputError(f"another run has just rewritten {self.path}: run the same command again")
 
     def keep_only(self, wanted: Mapping[str, str], retry_failed: bool) -> None:
         """Drops rows that must be made again, then knows the rest.

@@ -20,27 +20,28 @@ from rewardkit.types import Frames
 
 AUTO_PIXELS = 2**24
 AUTO_FRAMES = 64
+MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")  # cuda, mps, cpu, cublas
 
 
 class BatchSize:
-    """How many frames are scored at once: halved when memory runs out, and remembered.
+    """How many frames are scored at once: halved when memory runs out, and remembered by their pixels.
 
     `auto` takes as many frames as make 2^24 pixels, at most 64.
     """
 
     def __init__(self, frames: int | Literal["auto"]) -> None:
         self._frames = frames
-        self._most: int | None = None
+        self._most_pixels: int | None = None
 
     def for_frames(self, frames: Frames) -> int:
         """Frames of this size to score at once."""
         pixels = frames.shape[-2] * frames.shape[-1]
         wanted = self._frames if self._frames != "auto" else max(1, min(AUTO_FRAMES, AUTO_PIXELS // pixels))
-        return wanted if self._most is None else min(wanted, self._most)
+        return wanted if self._most_pixels is None else max(1, min(wanted, self._most_pixels // pixels))
 
-    def halve(self, failed: int) -> None:
-        """Remembers that `failed` frames at once were too many."""
-        self._most = max(1, failed // 2)
+    def limit(self, count: int, frames: Frames) -> None:
+        """Remembers that no more than `count` frames of this size fit."""
+        self._most_pixels = count * frames.shape[-2] * frames.shape[-1]
 
 
 def score_items(
@@ -89,50 +90,58 @@ def _score_batch(batch: list[Decoded], reward: Reward, size: BatchSize, device: 
     start = time.perf_counter()
     try:
         detail = _score(batch, reward, size, device)
+        model_ms = milliseconds_since(start) / len(batch)
+        return [_row(video, reward, detail, position, model_ms) for position, video in enumerate(batch)]
     except Exception as error:  # noqa: BLE001 - a reward of others may raise anything
         if len(batch) > 1:
             return [row for video in batch for row in _score_batch([video], reward, size, device)]
-        sentence = (
-            first_line(error)
-            if isinstance(error, RewardkitError)
-            else f"{reward.name} raised {type(error).__name__}: {first_line(error)}"
-        )
-        return [_failed(batch[0], reward, sentence)]
-    model_ms = milliseconds_since(start) / len(batch)
-    return [_row(video, reward, detail, position, model_ms) for position, video in enumerate(batch)]
+        raised = "" if isinstance(error, RewardkitError) else f"{reward.name} raised {type(error).__name__}: "
+        return [_failed(batch[0], reward, raised + first_line(error))]
 
 
 @torch.no_grad()
 def _score(batch: Sequence[Decoded], reward: Reward, size: BatchSize, device: torch.device) -> RewardDetail:
-    frames = torch.stack([video.frames for video in batch if video.frames is not None]).to(device)
+    frames = torch.stack([video.frames for video in batch if video.frames is not None])
     plan = FramePlan.stack([video.plan for video in batch if video.plan is not None])
     prompts = [video.source.item.prompt or "" for video in batch] if reward.needs_prompt else None
+    first = step = min(size.for_frames(frames[0]), frames.shape[0] * frames.shape[1])
     while True:
-        step = size.for_frames(frames[0])
         try:
-            return reward.detail(frames, prompts, plan=plan, batch_size=step)
+            detail = reward.detail(frames.to(device), prompts, plan=plan, batch_size=step)
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
             if step == 1:
-                raise RewardFailedError(f"{reward.name} ran out of memory on one frame: {first_line(error)}") from None
+                width, height = frames.shape[-1], frames.shape[-2]
+                raise RewardFailedError(
+                    f"{reward.name} ran out of memory on {frames.shape[1]} frames of {width}x{height}: "
+                    f"{first_line(error)}"
+                ) from None
+        else:
+            if step < first:
+                size.limit(step, frames[0])
+            return detail
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        size.halve(min(step, frames.shape[0] * frames.shape[1]))
+        step //= 2
 
 
 def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in MEMORY_WORDS)
 
 
 def _row(video: Decoded, reward: Reward, detail: RewardDetail, position: int, model_ms: float) -> ScoreRow:
     whole = _part(detail, position)
     parts = {name: _part(part, position) for name, part in detail.parts.items()}
-    for name, part in {reward.name: whole, **parts}.items():
-        if not all(map(math.isfinite, [part.score, *(part.per_frame or [])])):
-            return _failed(video, reward, f"{name} gave {part.score} where a finite number is expected")
+    for name, part in {**parts, reward.name: whole}.items():
+        for number in [*(part.per_frame or []), part.score]:
+            if not math.isfinite(number):
+                return _failed(video, reward, f"{name} gave {number} where a finite number is expected")
     values = whole.model_dump()
-    return _blank(video, reward).model_copy(update={**values, "parts": parts, "model_ms": round(model_ms, 3)})
+    truncated = video.source.item.prompt is not None and reward.truncates(video.source.item.prompt)
+    known = {"parts": parts, "model_ms": round(model_ms, 3), "prompt_truncated": truncated}
+    return _blank(video, reward).model_copy(update={**values, **known})
 
 
 def _part(detail: RewardDetail, position: int) -> PartScore:
@@ -158,7 +167,6 @@ def _blank(video: Decoded, reward: Reward) -> ScoreRow:
         path=item.path,
         prompt=item.prompt,
         prompt_source=item.prompt_source,
-        prompt_truncated=item.prompt is not None and reward.truncates(item.prompt),
         reward=reward.spec,
         num_frames=info.num_frames if info else None,
         fps=info.fps if info else None,

@@ -6,11 +6,16 @@ from collections import Counter
 
 from pydantic import BaseModel
 
+from rewardkit.device import choose_device, choose_dtype
+from rewardkit.reducers.aggregation import AGGREGATIONS, Aggregation
+from rewardkit.reducers.attenuation import WEIGHTS, FrameWeights
 from rewardkit.reducers.create import named_cards
+from rewardkit.reducers.sampling import SAMPLERS, FrameSampler
 from rewardkit.scoring.config import ScoreConfig
 from rewardkit.scoring.inputs import find_videos
 from rewardkit.scoring.prompts import attach_prompts
-from rewardkit.scoring.table import ScoreTable, journal_path
+from rewardkit.scoring.table import ScoreTable, check_suffix, journal_path
+from rewardkit.spec import parse_part
 
 SHOWN = 5
 
@@ -56,6 +61,7 @@ def preview(settings: ScoreConfig) -> Preview:
     Raises:
         UsageError, NothingToDoError: as scoring would.
     """
+    _check_choices(settings)
     found = attach_prompts(find_videos(settings.source), settings.prompts, settings.prompt)
     items = found.items[: settings.limit]
     needs_prompt = any(card.needs_prompt for card in named_cards(settings.reward))
@@ -69,6 +75,17 @@ def preview(settings: ScoreConfig) -> Preview:
         unmatched_prompts=found.unmatched,
         rows_in_out=len(ScoreTable(there)) if there is not None and there.exists() else 0,
     )
+
+
+def _check_choices(settings: ScoreConfig) -> None:
+    """Refuses what scoring would refuse, as far as that needs no weights."""
+    parse_part(FrameSampler, settings.frames or "all", SAMPLERS)
+    parse_part(FrameWeights, settings.weights or "equal", WEIGHTS)
+    parse_part(Aggregation, settings.reduce or "mean", AGGREGATIONS)
+    choose_device(settings.device)
+    choose_dtype(settings.dtype)
+    if settings.out is not None:
+        check_suffix(settings.out)
 
 
 def _few(names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import Counter
@@ -74,12 +75,16 @@ def _without_manifest(video: FoundVideo, keyword: str) -> ScoreItem:
     if keyword == "filename":
         words = re.sub(r"-\d+$", "", Path(video.path).stem).replace("_", " ").strip()
         return ScoreItem(video.path, video.name, words, "filename")
-    beside = Path(video.path).with_suffix(".txt")
-    if keyword == "none" or not beside.is_file():
+    if keyword == "none":
         return ScoreItem(video.path, video.name, None, "none")
+    beside = Path(os.path.splitext(os.path.abspath(video.path))[0] + ".txt")
     try:
         return ScoreItem(video.path, video.name, beside.read_text(encoding="utf-8-sig").strip(), "sidecar")
+    except (FileNotFoundError, NotADirectoryError):
+        return ScoreItem(video.path, video.name, None, "none")
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return ScoreItem(video.path, video.name, None, "none")  # no such name can exist
         return ScoreItem(video.path, video.name, None, "sidecar", f"cannot read the prompt in {beside}: {error}")
 
 

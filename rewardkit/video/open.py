@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from rewardkit.errors import UnreadableVideoError
 from rewardkit.video.arrays import ARRAY_SUFFIXES, ArrayFile
 from rewardkit.video.container import CONTAINER_SUFFIXES, ContainerFile
 from rewardkit.video.file import VideoFile, unreadable
@@ -56,9 +57,17 @@ def read_video(path: str | Path, frames: Sequence[int] | None = None) -> Float[T
     bytes a pixel. Raises UnreadableVideoError as `open_video` and `VideoFile.read` do.
     """
     with open_video(path) as video:
-        count = video.info.num_frames
-        index = range(count) if frames is None else [number + count if number < 0 else number for number in frames]
-        return video.read(index).float().div_(255)
+        while True:
+            count = video.info.num_frames
+            index = range(count) if frames is None else [number + count if number < 0 else number for number in frames]
+            try:
+                pictures = video.read(index)
+            except UnreadableVideoError:
+                if video.info.num_frames == count:
+                    raise
+                continue  # the file announced other frames than it has: count again
+            if video.info.num_frames == count:
+                return pictures.float().div_(255)
 
 
 def _is_folder(path: Path) -> bool:

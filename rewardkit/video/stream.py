@@ -19,6 +19,10 @@ from rewardkit.video.file import check_size, unreadable
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 
+PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
+"""Formats that only name other files, which nobody asked for and whose changes nobody would notice."""
+
+
 class Decoder:
     """Gives the frames of a file's video stream in the order in which they are shown.
 
@@ -38,6 +42,8 @@ class Decoder:
         except av.FFmpegError as error:
             raise unreadable(path, f"is not a video file, or is damaged: {error.strerror}") from error
         try:
+            if PLAYLISTS & set(self._container.format.name.split(",")):
+                raise unreadable(path, f"is a playlist ({self._container.format.name}) and holds no video itself")
             self.stream = _video_stream(path, self._container)
             context = self.stream.codec_context
             check_size(path, context.width, context.height, max_pixels)

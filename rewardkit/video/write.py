@@ -47,8 +47,8 @@ def write_video(path: str | Path, video: Shaped[Tensor, "frame 3 height width"],
 def _check(path: Path, video: Tensor, fps: float, crf: int) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"write_video writes {', '.join(FORMATS)}: got {str(path)!r}")
-    if not 0 < fps <= 1000:
-        raise UsageError(f"write_video needs between 0 and 1000 frames a second: got {fps}")
+    if not 0.01 <= fps <= 1000:
+        raise UsageError(f"write_video needs between 0.01 and 1000 frames a second: got {fps}")
     if not 0 <= crf <= 51:
         raise UsageError(f"write_video needs a crf from 0 to 51: got {crf}")
     if video.ndim != 4 or video.shape[1] != 3 or not video.numel():

@@ -97,6 +97,16 @@ def test_compare_answers_in_one_sentence_first(rewardkit: Run, two_runs: tuple[P
     assert compared["total"]["difference"] == pytest.approx(0.0875, abs=2e-3)
 
 
+def test_compare_warns_of_sets_that_were_scored_otherwise(
+    rewardkit: Run, two_runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert "warning" not in rewardkit("compare", *two_runs).err
+    other = tmp_path / "other.jsonl"
+    prompts = ("--prompts", tmp_path / "tuned" / "p.json")
+    assert rewardkit("score", tmp_path / "tuned", "-r", BRIGHT, *prompts, "--seed", 7, "-o", other).code == 0
+    assert "scored with other code, weights, seed or precision" in rewardkit("compare", two_runs[0], other).err
+
+
 def test_compare_refuses_what_is_not_rows(rewardkit: Run, two_runs: tuple[Path, Path], tmp_path: Path) -> None:
     result = rewardkit("compare", two_runs[0], tmp_path / "missing.jsonl")
     assert result.code == 2

@@ -167,6 +167,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(rewardkit: Run, tmp_path: Path) 
     assert "interrupted; every finished row is in" in result.err
     again = result.err.split("go on with: rewardkit ")[1].split()
     assert "--overwrite" not in again
+    assert again[-1] == "--no-overwrite", "a configuration may say overwrite too"
     assert len(ScoreTable.read(out)) == 2
     assert rewardkit(*again).code == 0
     assert [row.status for row in ScoreTable.read(out)] == ["ok"] * 4

@@ -88,10 +88,19 @@ def test_large_scores_do_not_overflow() -> None:
 
 @pytest.mark.parametrize("part", ALL, ids=str)
 def test_prints_as_the_spec_that_builds_it(part: Aggregation) -> None:
-    assert parse_part("aggregation", str(part), AGGREGATIONS) == part
+    assert parse_part(Aggregation, str(part), AGGREGATIONS) == part
 
 
 @pytest.mark.parametrize("spec", ["quantile:1.5", "trimmed:0.5", "softmin:0", "logmeanexp:0", "quantile", "mean:2"])
 def test_impossible_settings_are_refused(spec: str) -> None:
     with pytest.raises(UsageError):
-        parse_part("aggregation", spec, AGGREGATIONS)
+        parse_part(Aggregation, spec, AGGREGATIONS)
+
+
+@pytest.mark.parametrize("part", ALL, ids=str)
+def test_a_frame_without_a_number_is_never_hidden(part: Aggregation) -> None:
+    scores = draw(9, 6)
+    scores[0, 4] = float("nan")
+    found = part.reduce(scores, torch.ones_like(scores))
+    assert found[0].isnan()
+    assert found[1].isfinite()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewardkit import Attenuate, Equal, Mean, Segments, UsageError
-from rewardkit.reducers.attenuation import WEIGHTS
+from rewardkit.reducers.attenuation import WEIGHTS, FrameWeights
 from rewardkit.spec import parse_part
 
 
@@ -88,14 +88,14 @@ def test_spec_strings_round_trip() -> None:
         Attenuate(2.0, normalise=True),
         Attenuate(length_scaled=True),
     ):
-        assert parse_part("frame weighting", str(part), WEIGHTS) == part
-    assert parse_part("frame weighting", "attenuate:0.5,normalise=true", WEIGHTS) == Attenuate(0.5, normalise=True)
+        assert parse_part(FrameWeights, str(part), WEIGHTS) == part
+    assert parse_part(FrameWeights, "attenuate:0.5,normalise=true", WEIGHTS) == Attenuate(0.5, normalise=True)
 
 
 @pytest.mark.parametrize("spec", ["attenuate:-1", "attenuate:nan", "attenuate:inf", "attenuate:1,normalise=maybe"])
 def test_impossible_settings_are_refused(spec: str) -> None:
     with pytest.raises(UsageError, match=r"attenuate:rate=1\.0,normalise=false,length_scaled=false"):
-        parse_part("frame weighting", spec, WEIGHTS)
+        parse_part(FrameWeights, spec, WEIGHTS)
 
 
 def test_the_draw_decides_how_much_a_clip_can_score() -> None:

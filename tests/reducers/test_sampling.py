@@ -98,7 +98,7 @@ def test_uniform_takes_what_there_is_when_the_clip_is_short(count: int, num_fram
 
 @given(sampler=samplers)
 def test_a_sampler_prints_as_the_spec_that_builds_it(sampler: FrameSampler) -> None:
-    assert parse_part("sampler", str(sampler), SAMPLERS) == sampler
+    assert parse_part(FrameSampler, str(sampler), SAMPLERS) == sampler
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_sampler_prints_as_the_spec_that_builds_it(sampler: FrameSampler) -> N
     ],
 )
 def test_spec_strings(spec: str, built: FrameSampler) -> None:
-    assert parse_part("sampler", spec, SAMPLERS) == built
+    assert parse_part(FrameSampler, spec, SAMPLERS) == built
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_spec_strings(spec: str, built: FrameSampler) -> None:
 )
 def test_bad_specs_say_what_is_wrong(spec: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        parse_part("sampler", spec, SAMPLERS)
+        parse_part(FrameSampler, spec, SAMPLERS)
 
 
 def test_unknown_sampler_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="no sampler is called 'segmets': did you mean segments"):
-        parse_part("sampler", "segmets:4", SAMPLERS)
+        parse_part(FrameSampler, "segmets:4", SAMPLERS)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -126,3 +127,41 @@ def test_a_failed_frame_does_not_hide() -> None:
 def test_lengths_that_cannot_share_a_batch_are_refused() -> None:
     with pytest.raises(rk.BadInputError, match="between 8 and 16 frames each"):
         rk.VideoReward(Brightness(), frames="all").plan([8, 16])
+
+
+class Learned(Brightness):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Dropout(0.5))
+
+    def forward(self, images: Tensor, prompts: object = None) -> Tensor:
+        return self.head(super().forward(images)[:, None])[:, 0]
+
+
+def test_a_judge_put_together_by_hand_is_frozen_from_the_start() -> None:
+    for reward in (rk.VideoReward(Learned()), rk.create_reward(Learned())):
+        assert not any(part.training for model in reward.models() for part in model.modules())
+        assert torch.equal(reward(ramp()), reward(ramp()))
+        reward(ramp().requires_grad_()).sum().backward()
+        assert all(weight.grad is None for weight in reward.parameters())
+
+
+def test_precision_reaches_a_reward_made_by_hand() -> None:
+    assert {p.dtype for p in rk.create_reward(Learned(), dtype="bfloat16").parameters()} == {torch.bfloat16}
+    made = rk.VideoReward(Learned())
+    assert {p.dtype for p in rk.create_reward(made, dtype="float64").parameters()} == {torch.float64}
+
+
+@pytest.mark.parametrize("choice", [{"frames": 4}, {"frames": rk.Mean()}, {"weights": 1.0}, {"reduce": rk.Mean}])
+def test_what_is_no_part_is_refused_when_the_reward_is_made(choice: dict[str, object]) -> None:
+    with pytest.raises(rk.UsageError, match="is a line such as"):
+        rk.VideoReward(Brightness(), **choice)  # type: ignore[arg-type]
+
+
+def test_one_text_is_not_a_list_of_prompts() -> None:
+    with pytest.raises(rk.BadInputError, match="needs a list of prompts"):
+        rk.VideoReward(PromptLength())(ramp(), "ab")
+
+
+def test_lengths_may_be_numpy_integers() -> None:
+    assert rk.VideoReward(Brightness(), frames="all").plan(np.int64(5)).index.tolist() == [[0, 1, 2, 3, 4]]

@@ -89,3 +89,28 @@ def test_a_sum_asks_for_what_any_term_needs() -> None:
     with pytest.raises(rk.BadInputError, match="got none"):
         total(ramp())
     assert torch.allclose(total(ramp(), ["a", "b"]), rk.VideoReward(Brightness())(ramp()))
+
+
+def test_a_term_draws_the_frames_that_it_draws_alone() -> None:
+    red, bright = (rk.VideoReward(judge, frames="segments:2") for judge in (Redness(), Brightness()))
+
+    def frames(reward: rk.Reward, part: int | None = None) -> list[list[int]]:
+        plan = reward.plan(100, batch=4, generator=torch.Generator().manual_seed(3))
+        return list((plan if part is None else plan.parts[part]).index.tolist())
+
+    assert frames(red + bright, 1) == frames(bright + red, 0) == frames(0 * red + bright, 1) == frames(bright)
+    assert len({tuple(row) for row in frames(bright)}) > 1, "each video of a batch has its own draw"
+
+
+def test_only_rewards_add_up() -> None:
+    reward = rk.VideoReward(Brightness())
+    for other in (5, 0.5, "x"):
+        with pytest.raises(TypeError):
+            reward + other
+    with pytest.raises(TypeError):
+        reward * "2"
+
+
+def test_normalisation_reaches_every_term() -> None:
+    total = rk.create_reward("0.7*technical+0.3*flicker", normalise="fixed:0,0.5")
+    assert total.spec.count("normalise=fixed:0.0,std=0.5") == 2

@@ -2,11 +2,13 @@ import csv
 import json
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import rewardkit as rk
@@ -120,7 +122,7 @@ def test_memory_that_does_not_suffice_for_one_frame_is_an_error_row(tmp_path: Pa
 
     save_films(tmp_path, 2)
     rows = list(score_folder(tmp_path, Greedy()))
-    assert [row.error for row in rows] == ["brightness ran out of memory on one frame: no room"] * 2
+    assert [row.error for row in rows] == ["brightness ran out of memory on 6 frames of 6x4: no room"] * 2
 
 
 def test_only_the_video_that_a_reward_fails_on_fails(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_only_the_video_that_a_reward_fails_on_fails(tmp_path: Path) -> None:
 def test_a_part_that_is_not_a_number_fails_even_with_coefficient_zero(tmp_path: Path) -> None:
     save_film(tmp_path / "a.npy", 0.9)
     [row] = score_folder(tmp_path, rk.create_reward(Brightness()) + 0 * rk.create_reward(GivesNan()))
-    assert row.error == "brightness+0*givesnan gave nan where a finite number is expected"
+    assert row.error == "givesnan gave nan where a finite number is expected"
 
 
 def test_prompts_meet_their_videos_and_missing_ones_are_error_rows(tmp_path: Path) -> None:
@@ -303,3 +305,93 @@ def test_the_table_summarises(tmp_path: Path) -> None:
     summary = table.summary()
     assert (summary.rows, summary.ok, summary.failed) == (3, 2, 1)
     assert table.mean() == pytest.approx((table.best(2)[0].score + table.best(2)[1].score) / 2)  # type: ignore[operator]
+
+
+def test_a_tokenizer_that_fails_on_one_prompt_fails_one_video(tmp_path: Path) -> None:
+    class Choosy(PromptLength):
+        def truncates(self, prompt: str) -> bool:
+            if prompt == "bad":
+                raise ValueError("tokenizer")
+            return False
+
+    save_films(tmp_path, 3)
+    prompts = {"0.npy": "good", "1.npy": "bad", "2.npy": "good"}
+    rows = list(score_folder(tmp_path, Choosy(), prompts=prompts, batch_size=64))
+    assert [row.status for row in rows] == ["ok", "error", "ok"]
+    assert rows[1].error == "promptlength raised ValueError: tokenizer"
+
+
+class Weighted(Brightness):
+    def __init__(self, weight: float, sha: str | None = None) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([weight, 0.0]))
+        self.sha = sha
+
+    def weights_sha256(self) -> dict[str, str]:
+        return {"model.safetensors": self.sha} if self.sha else {}
+
+    def forward(self, images: Tensor, prompts: object = None) -> Tensor:
+        return super().forward(images) * self.weight[0]
+
+
+def two_checkpoints(first: str, second: str) -> rk.Reward:
+    return rk.create_reward(Weighted(1.0, first)) + rk.create_reward(Weighted(1.0, second))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda: Weighted(1.0), lambda: Weighted(100.0)),
+        (lambda: two_checkpoints("a", "b"), lambda: two_checkpoints("z", "b")),
+    ],
+    ids=["weights in memory", "two checkpoints of one name"],
+)
+def test_rows_of_other_weights_are_never_taken_over(
+    tmp_path: Path, first: Callable[[], rk.Reward], second: Callable[[], rk.Reward]
+) -> None:
+    save_films(tmp_path / "films", 2)
+    score_folder(tmp_path / "films", first(), out=tmp_path / "s.jsonl")
+    score_folder(tmp_path / "films", first(), out=tmp_path / "s.jsonl")
+    with pytest.raises(rk.OutputError, match="other settings, code or weights"):
+        score_folder(tmp_path / "films", second(), out=tmp_path / "s.jsonl")
+
+
+def test_scoring_leaves_a_reward_in_the_mode_it_came_in(tmp_path: Path) -> None:
+    save_films(tmp_path, 2)
+    reward = rk.create_reward(BRIGHT, normalise="running").train()
+    reward(torch.rand(4, 2, 3, 4, 6))
+    count = int(reward.count)  # type: ignore[arg-type]
+    score_folder(tmp_path, reward)
+    assert reward.training
+    assert reward.count == count, "what is measured does not enter the statistics"
+
+
+@pytest.mark.parametrize("bad", [{"limit": -1}, {"num_workers": 0}, {"batch_size": "lots"}, {"batch_size": -1}])
+def test_impossible_numbers_are_refused(tmp_path: Path, bad: dict[str, object]) -> None:
+    save_films(tmp_path, 2)
+    with pytest.raises(rk.UsageError, match=next(iter(bad))):
+        score_folder(tmp_path, BRIGHT, **bad)  # type: ignore[arg-type]
+
+
+def test_memory_that_ran_out_on_one_size_does_not_slow_another(tmp_path: Path) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    class Small(Brightness):
+        def forward(self, images: Tensor, prompts: object = None) -> Tensor:
+            sizes.append((images.shape[-1], len(images)))
+            if images.numel() > 3 * 64 * 64:
+                raise RuntimeError("MPS backend out of memory (allocated 1 GB)")
+            return super().forward(images)
+
+    save_film(tmp_path / "1.npy", 0.2, frames=4, height=64, width=64)
+    save_film(tmp_path / "2.npy", 0.2, frames=16, height=8, width=8)
+    assert not score_folder(tmp_path, rk.create_reward(Small(), frames="all"), num_workers=1).failed()
+    assert sizes == [(64, 4), (64, 2), (64, 1), (64, 1), (64, 1), (64, 1), (8, 16)]
+
+
+def test_the_current_folder_of_pictures_can_be_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        Image.new("RGB", (8, 6), (100, 100, 100)).save(tmp_path / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    [row] = score_folder(".", BRIGHT)
+    assert row.score == pytest.approx(100 / 255, abs=1e-6)

@@ -11,10 +11,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from clips import encode, h264
 
 from rewardkit.errors import UnreadableVideoError
-from rewardkit.video import open_video, read_video
+from rewardkit.video import open_video, read_video, write_video
 
 
 def cut(path: Path, share: float = 0.6) -> Path:
@@ -232,3 +233,10 @@ def test_title_that_is_not_utf8_does_not_matter(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mp4", data.replace(b"VideoHandler", b"Vid\xe9oHandler"))
     assert b"\xe9" in path.read_bytes()
     assert read_video(path).shape[0] == 3
+
+
+def test_a_playlist_is_not_a_video(tmp_path: Path) -> None:
+    write_video(tmp_path / "real.mp4", torch.rand(4, 3, 16, 16), 8)
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile real.mp4\n")
+    with pytest.raises(UnreadableVideoError, match="is a playlist"):
+        open_video(tmp_path / "list.mp4")
