@@ -143,7 +143,7 @@ def checked(
     if not isinstance(scores, Tensor) or scores.shape != pixels.shape[:1] or not scores.is_floating_point():
         got = f"{scores.dtype} of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
         raise RewardFailedError(f"{model.card.name} must give {len(pixels)} numbers, one an item: it gave {got}")
-    return scores
+    return as_float(scores)
 
 
 def spec_with(card: RewardCard, **choices: object) -> str:

@@ -17,7 +17,7 @@ from rewardkit.rewards.interface import FrozenModel
 class WeightedSum(Reward):
     """The sum of coefficient * reward. Each reward sees its own frames; all are decoded once.
 
-    Sums inside are spread out. A coefficient of 0 records a reward beside the sum without letting it count.
+    Sums inside are spread out. A coefficient of 0 records a reward beside the sum, without gradient.
     """
 
     def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
@@ -49,6 +49,11 @@ class WeightedSum(Reward):
         """The reward models of all terms."""
         return [model for _, reward in self.terms() for model in reward.models()]
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradient flows through every term that counts."""
+        return all(reward.differentiable for coefficient, reward in self.terms() if coefficient != 0)
+
     def plan_one(self, num_frames: int, generator: torch.Generator) -> FramePlan:
         """All frames that any term looks at; a term draws the frames that it would draw alone."""
         start = generator.get_state()
@@ -62,10 +67,11 @@ class WeightedSum(Reward):
         batch_size: int | None,
     ) -> RewardDetail:
         """Scores every term on its own frames and adds them up."""
-        details = [
-            reward.judge(plan.take_part(frames, part), prompts, part, batch_size)
-            for (_, reward), part in zip(self.terms(), plan.parts, strict=True)
-        ]
+        details = []
+        for (coefficient, reward), part in zip(self.terms(), plan.parts, strict=True):
+            # a reward that does not count needs no graph, and may be one that has no gradient
+            with torch.set_grad_enabled(torch.is_grad_enabled() and coefficient != 0):
+                details.append(reward.judge(plan.take_part(frames, part), prompts, part, batch_size))
         weighted = [c * detail.score for c, detail in zip(self.coefficients, details, strict=True)]
         names = self._part_names()
         return RewardDetail(torch.stack(weighted).sum(dim=0), plan.index, parts=dict(zip(names, details, strict=True)))

@@ -114,3 +114,15 @@ def test_only_rewards_add_up() -> None:
 def test_normalisation_reaches_every_term() -> None:
     total = rk.create_reward("0.7*technical+0.3*flicker", normalise="fixed:0,0.5")
     assert total.spec.count("normalise=fixed:0.0,std=0.5") == 2
+
+
+def test_a_reward_without_gradient_can_be_recorded_beside_one_that_trains() -> None:
+    total = rk.create_reward("contrast[frames=first]+0*jpeg[frames=first]")
+    assert total.differentiable
+    assert not rk.create_reward("contrast+jpeg").differentiable
+    video = torch.rand(2, 3, 3, 16, 24).requires_grad_()
+    detail = total.detail(video)
+    detail.score.sum().backward()
+    assert video.grad is not None
+    assert (video.grad[:, 0] != 0).any()
+    assert detail.parts["jpeg"].score.isfinite().all()
