@@ -37,14 +37,14 @@ def load_config(model: type[ModelT], path: Path | None, overrides: Mapping[str, 
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".toml":
             values: object = tomllib.loads(text)
         elif path.suffix.lower() in (".yaml", ".yml"):
             values = yaml.safe_load(text)
         else:
             raise UsageError(f"cannot read {path}: a configuration ends in .yaml, .yml or .toml")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if values is None:
         return {}

@@ -18,6 +18,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the draft cannot be written, or cannot take its place.
     """
+    path = path.resolve()  # where a link leads
     draft = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")  # keeps the suffix, by which writers choose a format
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

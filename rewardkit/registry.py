@@ -60,7 +60,7 @@ class Registry:
             loaded = _import_own(module) if own else importlib.import_module(module)
         except RewardkitError:
             raise
-        except Exception as error:  # code of others may raise anything while it is imported
+        except (Exception, SystemExit) as error:  # code of others may raise anything while it is imported
             raise UsageError(
                 f"cannot import the {self.kind} {module}:{attribute}: {type(error).__name__}: {error}"
             ) from error

@@ -43,6 +43,8 @@ def write_report(rows: Iterable[ScoreRow], header: ScoreHeader | None, out: Path
         raise NothingToDoError("a report needs at least one row: got none")
     if len(rewards) > 1:
         raise UsageError(f"a report shows one reward: the rows were scored with {' and '.join(map(repr, rewards))}")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a report is a page: give a name that ends in .html, got {out.name}")
     if thumbnails < 0:
         raise UsageError(f"a report cannot have {thumbnails} thumbnails: give 0 or more")
     pictured = _choose(rows, thumbnails)

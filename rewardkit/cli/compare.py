@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def compare(
     before: Annotated[Path, typer.Argument(help="Rows of the first set, from `score -o`.")],
     after: Annotated[Path, typer.Argument(help="Rows of the second set, scored with the same reward.")],
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Compare two scored sets, paired by prompt: win rate, mean change, worst regressions."""

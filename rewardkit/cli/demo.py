@@ -20,10 +20,15 @@ def demo(
     from rewardkit.bench.report import write_report
     from rewardkit.cli.progress import ScoreProgress
     from rewardkit.cli.tables import echo_scores
+    from rewardkit.errors import UsageError
     from rewardkit.miniworld.clips import write_clips
     from rewardkit.scoring.folder import score_folder
 
+    mark = out / ".rewardkit-demo"
+    if out.exists() and not mark.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} holds other files, which the demo might overwrite: give a new folder with --out")
     manifest = write_clips(out / "clips")
+    mark.touch()
     with ScoreProgress(quiet=False) as progress:
         table = score_folder(manifest, prompts="auto", out=out / "scores.jsonl", overwrite=True, progress=progress)
     page = out / "report.html"

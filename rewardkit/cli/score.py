@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -98,12 +99,13 @@ def _score(settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
     chosen = settings.model_dump(exclude={"frames", "weights", "reduce", "reward"})
     parts = settings.model_dump(include={"frames", "weights", "reduce", "device", "dtype"})
     reward = create_reward(settings.reward, **parts)
-    with ScoreProgress(quiet) as progress:
+    rows_out = sys.stdout.buffer
+    with ScoreProgress(quiet) as progress, contextlib.redirect_stdout(sys.stderr):  # a reward may print
 
         def show(row: ScoreRow | None, done: int, total: int) -> None:
             if row is not None and settings.out is None and not as_json:
-                sys.stdout.buffer.write(row_line(row))
-                sys.stdout.flush()
+                rows_out.write(row_line(row))
+                rows_out.flush()
             progress(row, done, total)
 
         try:
@@ -119,7 +121,7 @@ def _summarise(table: ScoreTable, settings: ScoreConfig, as_json: bool, quiet: b
 
     summary = table.summary()
     if as_json:
-        rows = {"out": settings.out} if settings.out else {"rows": [row.model_dump() for row in table]}
+        rows = {"out": settings.out} if settings.out else {"results": [row.model_dump() for row in table]}
         echo_json(summary.model_dump() | rows)
     if not quiet:
         mean = "" if summary.mean is None else f", mean {summary.mean:.4f}"

@@ -41,7 +41,7 @@ def create_model(name: str, device: str = "auto", dtype: str = "auto") -> ImageR
         model: object = build()
     except RewardkitError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"cannot build {name}: {type(error).__name__}: {error}") from error
     if not isinstance(model, ImageReward | TemporalReward):
         raise UsageError(f"{name} gives a {type(model).__name__}; expected an ImageReward or a TemporalReward")

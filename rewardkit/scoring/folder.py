@@ -11,6 +11,7 @@ from typing import Literal
 
 from rewardkit.config import load_config
 from rewardkit.device import choose_device, choose_dtype
+from rewardkit.errors import OutputError
 from rewardkit.reducers.create import create_reward
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
@@ -50,7 +51,7 @@ def score_folder(
 
     With `out`, each row is on disk before the next batch is scored, and videos whose row is there already are not
     scored again unless the file, its prompt, the reward or its weights changed. A video that cannot be scored gets a
-    row with status `error` and no number.
+    row with status `error` and no number. The table holds the rows of these videos; `out` may hold more.
 
     Args:
         source: files, folders, globs, manifests or `-`; see `find_videos`.
@@ -119,7 +120,11 @@ def _score_into(
     report: Progress,
 ) -> ScoreTable:
     """Scores what has no row in `out` yet."""
-    table = ScoreTable(journal_path(out))
+    table = ScoreTable(journal_path(out), frozenset(k.key for k in keyed))
+    if out.exists() and not journal_path(out).exists() and not overwrite:
+        raise OutputError(
+            f"{out} is there already and was not written by this command: give another --out, or --overwrite"
+        )
     with Journal(journal_path(out), header, overwrite) as journal:
         journal.keep_only({os.path.abspath(k.item.path): k.key for k in keyed}, retry_failed)
         elsewhere = read_header(journal.path).cwd != header.cwd
@@ -133,7 +138,7 @@ def _score_into(
                 report(row, done, len(keyed))
         finally:
             if journal.path != out:
-                table.save(out)
+                ScoreTable(journal.path).save(out)
     return table
 
 

@@ -73,7 +73,10 @@ def _state_of(path: str) -> list[int]:
         with os.scandir(path) as files:
             states = [file.stat() for file in files if file.is_file()]
         return [sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0), len(states)]
-    except OSError:  # gone or unreadable: its row will say so, and is made again once that changes
+    except (
+        OSError,
+        ValueError,
+    ):  # gone, unreadable or no path at all: its row will say so, and is made again once that changes
         return []
 
 

@@ -6,7 +6,7 @@ import glob
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rewardkit.errors import NothingToDoError, UsageError
@@ -44,7 +44,9 @@ def find_videos(sources: Sequence[str | Path]) -> list[FoundVideo]:
     for source in sources:
         for video in _from_source(str(source)):
             known = found.setdefault(os.path.abspath(video.path), video)
-            if known.prompt != video.prompt:
+            if known.prompt is None:
+                found[os.path.abspath(video.path)] = replace(known, prompt=video.prompt)
+            elif video.prompt not in (None, known.prompt):
                 raise UsageError(f"{video.path} is asked for with two prompts: {known.prompt!r} and {video.prompt!r}")
     if not found:
         looked = ", ".join(map(str, sources))
@@ -66,7 +68,8 @@ def _from_source(source: str) -> Iterable[FoundVideo]:
     matches = sorted(glob.glob(source, recursive=True), key=natural_order)
     if not matches:
         raise UsageError(f"no such file or folder: {source}")
-    return [video for match in matches for video in _from_source(match)]
+    films = [match for match in matches if os.path.isdir(match) or _is_film(Path(match))]
+    return [video for match in films for video in _from_source(match)]
 
 
 def _from_list(listed: bytes) -> list[FoundVideo]:
@@ -84,15 +87,22 @@ def _from_manifest(manifest: Path) -> list[FoundVideo]:
 
 def _from_folder(folder: str) -> list[FoundVideo]:
     paths: list[str] = []
+    pictured: list[str] = []
     unlisted: list[OSError] = []
-    for parent, folders, files in os.walk(folder, onerror=unlisted.append):
+    visited: set[str] = set()
+    for parent, folders, files in os.walk(folder, onerror=unlisted.append, followlinks=True):
+        if os.path.realpath(parent) in visited:  # a link that leads back
+            folders.clear()
+            continue
+        visited.add(os.path.realpath(parent))
         folders[:] = [name for name in folders if not name.startswith(".")]
         visible = [Path(parent, name) for name in files if not name.startswith(".")]
         films = [str(file) for file in visible if _is_film(file)]
-        if films or not any(file.suffix.lower() in IMAGE_SUFFIXES for file in visible):
-            paths += films
-        else:
-            paths.append(parent)  # pictures and no film: the folder itself is the video
+        paths += films
+        if not films and any(file.suffix.lower() in IMAGE_SUFFIXES for file in visible):
+            pictured.append(parent)  # pictures and no film: the folder itself is the video, unless films lie below
+    above = {str(place) for path in paths for place in Path(path).parents}
+    paths += [place for place in pictured if str(Path(place)) not in above]
     paths += [str(error.filename) for error in unlisted]  # their rows will say that they cannot be read
     paths.sort(key=natural_order)
     return [FoundVideo(path, _below(path, folder)) for path in paths]

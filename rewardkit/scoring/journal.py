@@ -87,6 +87,8 @@ class Journal:
         """
         self.path = path
         self.status: dict[str, Literal["ok", "error"]] = {}
+        if path.exists() and not path.is_file():
+            raise OutputError(f"cannot write {path}: it is no regular file")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = path.open("ab", buffering=0)

@@ -52,7 +52,7 @@ def _records(manifest: Path, text: str) -> Iterator[tuple[str, object]]:
     """Where each record stands, and the record."""
     suffix = manifest.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t", strict=True)
         try:
             for record in reader:
                 yield f"line {reader.line_num}", record

@@ -82,7 +82,7 @@ def _without_manifest(video: FoundVideo, keyword: str) -> ScoreItem:
         return ScoreItem(video.path, video.name, beside.read_text(encoding="utf-8-sig").strip(), "sidecar")
     except (FileNotFoundError, NotADirectoryError):
         return ScoreItem(video.path, video.name, None, "none")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             return ScoreItem(video.path, video.name, None, "none")  # no such name can exist
         return ScoreItem(video.path, video.name, None, "sidecar", f"cannot read the prompt in {beside}: {error}")

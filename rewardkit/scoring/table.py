@@ -34,10 +34,11 @@ class Summary(BaseModel):
 
 
 class ScoreTable:
-    """Rows in memory or in a file; a file is read anew each time, so a large one takes no memory."""
+    """Rows in memory or in a file, all or those with `keys`; a file is read anew each time, so it takes no memory."""
 
-    def __init__(self, rows: list[ScoreRow] | Path) -> None:
+    def __init__(self, rows: list[ScoreRow] | Path, keys: frozenset[str] | None = None) -> None:
         self._rows = rows
+        self._keys = keys
 
     @classmethod
     def read(cls, path: str | Path) -> ScoreTable:
@@ -60,7 +61,8 @@ class ScoreTable:
         return None
 
     def __iter__(self) -> Iterator[ScoreRow]:
-        return read_rows(self._rows) if isinstance(self._rows, Path) else iter(self._rows)
+        rows = read_rows(self._rows) if isinstance(self._rows, Path) else iter(self._rows)
+        return (row for row in rows if self._keys is None or row.key in self._keys)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -30,7 +30,7 @@ def test_with_out_stdout_is_empty_and_with_json_one_object(rewardkit: Run, tmp_p
     summary = json.loads(result.out)
     assert (summary["rows"], summary["ok"], summary["failed"]) == (3, 3, 0)
     assert result.err == ""
-    assert len(json.loads(rewardkit("score", tmp_path / "films", "-r", BRIGHT, "--json").out)["rows"]) == 3
+    assert len(json.loads(rewardkit("score", tmp_path / "films", "-r", BRIGHT, "--json").out)["results"]) == 3
 
 
 def test_truncated_prompts_are_counted_once_a_run(rewardkit: Run, tmp_path: Path) -> None:
