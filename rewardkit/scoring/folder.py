@@ -122,9 +122,7 @@ def _score_into(
     """Scores what has no row in `out` yet."""
     table = ScoreTable(journal_path(out), frozenset(k.key for k in keyed))
     if out.exists() and not journal_path(out).exists() and not overwrite:
-        raise OutputError(
-            f"{out} is there already and was not written by this command: give another --out, or --overwrite"
-        )
+        raise OutputError(f"{out} is there already and holds no rows of ours: give another --out, or --overwrite")
     with Journal(journal_path(out), header, overwrite) as journal:
         journal.keep_only({os.path.abspath(k.item.path): k.key for k in keyed}, retry_failed)
         elsewhere = read_header(journal.path).cwd != header.cwd

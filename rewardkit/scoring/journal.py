@@ -67,7 +67,7 @@ def row_line(row: ScoreRow) -> bytes:
         return json.dumps(fields, allow_nan=False).encode() + b"\n"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """An exception's message as one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 

@@ -92,7 +92,7 @@ def _score_batch(batch: list[Decoded], reward: Reward, size: BatchSize, device: 
         detail = _score(batch, reward, size, device)
         model_ms = milliseconds_since(start) / len(batch)
         return [_row(video, reward, detail, position, model_ms) for position, video in enumerate(batch)]
-    except (Exception, SystemExit) as error:  # a reward of others may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a reward of others may raise anything
         if len(batch) > 1:
             return [row for video in batch for row in _score_batch([video], reward, size, device)]
         raised = "" if isinstance(error, RewardkitError) else f"{reward.name} raised {type(error).__name__}: "

@@ -135,3 +135,19 @@ def test_demo_ends_in_a_table_and_a_report(rewardkit: Run, tmp_path: Path) -> No
     for film in "123":
         for spoiled in ("washed-out", "blurred", "dark"):
             assert rank[f"{film}-good"] < rank[f"{film}-{spoiled}"]
+
+
+def test_a_report_does_not_replace_rows(rewardkit: Run, two_runs: tuple[Path, Path]) -> None:
+    before = two_runs[0].read_bytes()
+    result = rewardkit("report", two_runs[0], "-o", two_runs[0])
+    assert result.code == 2
+    assert "give a name that ends in .html" in result.err
+    assert two_runs[0].read_bytes() == before
+
+
+def test_the_demo_does_not_overwrite_what_is_not_its_own(rewardkit: Run, tmp_path: Path) -> None:
+    (tmp_path / "scores.jsonl").write_text("precious")
+    result = rewardkit("demo", "-o", tmp_path)
+    assert result.code == 2
+    assert "holds other files" in result.err
+    assert (tmp_path / "scores.jsonl").read_text() == "precious"

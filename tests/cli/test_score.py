@@ -180,3 +180,48 @@ def test_bytes_in_names_that_are_no_text_survive(rewardkit: Run, tmp_path: Path)
     assert result.code == 0, result.err
     names = {Path(json.loads(line)["path"]).name for line in result.out.splitlines()}
     assert names == {"not-utf8-\udcff.npy", "two\nlines 日本.npy"}
+
+
+def test_a_table_that_is_not_ours_is_left_alone(rewardkit: Run, tmp_path: Path) -> None:
+    save_films(tmp_path / "films", 2)
+    prompts = tmp_path / "p.csv"
+    prompts.write_text("path,prompt\n0.npy,a\n")
+    before = prompts.read_bytes()
+    result = rewardkit("score", tmp_path / "films", "-r", BRIGHT, "--prompts", prompts, "-o", prompts)
+    assert result.code == 2
+    assert "holds no rows of ours" in result.err
+    assert prompts.read_bytes() == before
+
+
+def test_only_the_videos_asked_for_decide_the_result(rewardkit: Run, tmp_path: Path) -> None:
+    save_films(tmp_path / "films", 3)
+    broken = tmp_path / "films" / "z.npy"
+    broken.write_bytes(b"broken")
+    words = ("score", tmp_path / "films", "-r", BRIGHT, "-o", tmp_path / "s.jsonl")
+    assert rewardkit(*words).code == 1
+    broken.unlink()
+    result = rewardkit(*words)
+    assert result.code == 0
+    assert "3 of 3 videos scored" in result.err
+
+
+def test_what_a_reward_prints_does_not_mix_with_rows(rewardkit: Run, tmp_path: Path) -> None:
+    save_films(tmp_path, 2)
+    (tmp_path / "chatty.py").write_text(
+        "from tests.judges import Brightness\nclass Chatty(Brightness):\n"
+        "    def forward(self, images, prompts=None):\n        print('noise')\n        return super().forward(images)\n"
+    )
+    result = rewardkit("score", tmp_path, "-r", f"{tmp_path}/chatty.py:Chatty")
+    assert [json.loads(line)["status"] for line in result.out.splitlines()] == ["ok"] * 2
+    assert "noise" in result.err
+
+
+def test_a_reward_that_exits_fails_its_video_and_not_the_run(rewardkit: Run, tmp_path: Path) -> None:
+    save_films(tmp_path, 2)
+    (tmp_path / "exits.py").write_text(
+        "import sys\nfrom tests.judges import Brightness\nclass Exits(Brightness):\n"
+        "    def forward(self, images, prompts=None):\n        sys.exit(0)\n"
+    )
+    result = rewardkit("score", tmp_path, "-r", f"{tmp_path}/exits.py:Exits")
+    assert result.code == 1
+    assert "raised SystemExit" in json.loads(result.out.splitlines()[0])["error"]

@@ -90,3 +90,24 @@ def test_a_webp_is_a_video_where_it_moves_and_a_picture_where_it_does_not(tmp_pa
         more = {"save_all": True, "append_images": frames[1:]} if name[-6] in "ab" else {}
         frames[0].save(tmp_path / name, **more)
     assert names(tmp_path) == ["mixed/a.webp", "moving/a.webp", "moving/b.webp", "still"]
+
+
+def test_a_picture_beside_folders_of_films_is_no_video(tmp_path: Path) -> None:
+    touch(tmp_path, "grid.png", "run1/1.mp4", "run2/frames/1.png")
+    assert names(tmp_path) == ["run1/1.mp4", "run2/frames"]
+
+
+def test_links_to_folders_are_followed_and_end(tmp_path: Path) -> None:
+    touch(tmp_path, "real/1.mp4")
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "back").symlink_to(tmp_path / "films")
+    assert names(tmp_path / "films") == ["linked/1.mp4"]
+
+
+def test_a_manifest_among_its_videos_gives_them_their_prompts(tmp_path: Path) -> None:
+    touch(tmp_path, "1.mp4", "notes.txt")
+    (tmp_path / "p.csv").write_text("path,prompt\n1.mp4,a cat\n")
+    found = find_videos([str(path) for path in (tmp_path, tmp_path / "p.csv")])
+    assert [(video.name, video.prompt) for video in found] == [("1.mp4", "a cat")]
+    assert names(tmp_path / "*") == ["1.mp4"]

@@ -39,6 +39,7 @@ def test_the_same_prompts_in_every_format(tmp_path: Path) -> None:
         ("p.txt", "a cat", "expected .csv, .json, .jsonl, .tsv"),
         ("p.csv", b"path,prompt\na.mp4,\xff\xfe\n", "cannot read the manifest"),
         ("p.csv", "path,prompt\na.mp4," + "x" * 200_000, "field larger than"),
+        ("p.csv", 'path,prompt\na.mp4,"open\nb.mp4,c\n', "unexpected end of data"),
     ],
 )
 def test_a_bad_manifest_says_where(tmp_path: Path, name: str, content: str | bytes, sentence: str) -> None:
