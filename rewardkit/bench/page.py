@@ -11,6 +11,7 @@ from rewardkit.bench.curve import Curve, FrameScore, draw_curve, frame_scores
 from rewardkit.bench.histogram import Histogram, histogram
 from rewardkit.bench.thumbnails import Strip
 from rewardkit.scoring.decimals import decimals_for
+from rewardkit.scoring.pairing import has_score
 from rewardkit.scoring.rows import PartScore, ScoreRow
 
 
@@ -82,11 +83,6 @@ class _Scale:
     decimals: int
 
 
-def is_scored(row: ScoreRow) -> bool:
-    """Whether the row holds a finite number."""
-    return row.status == "ok" and row.score is not None and math.isfinite(row.score)
-
-
 def pictured_frames(row: ScoreRow) -> list[int]:
     """The frames that have a score of their own; where none has, all that the reward looked at."""
     own = {score.frame for part in _results(row).values() for score in frame_scores(part)}
@@ -95,14 +91,14 @@ def pictured_frames(row: ScoreRow) -> list[int]:
 
 def build_page(reward: str, rows: Sequence[ScoreRow], strips: Mapping[int, Strip]) -> Page:
     """The page for these rows, best first and failed last. `strips` holds the pictures by place in `rows`."""
-    scores = [row.score for row in rows if is_scored(row) and row.score is not None]
+    scores = [row.score for row in rows if has_score(row) and row.score is not None]
     low, high = (min(scores), max(scores)) if scores else (None, None)
     scales = _scales(rows)
     views = [
         RowView(row, order, _place(row, low, high), _parts(row, scales), strips.get(order))
         for order, row in enumerate(rows)
     ]
-    views.sort(key=lambda view: -(view.row.score or 0.0) if is_scored(view.row) else math.inf)
+    views.sort(key=lambda view: -(view.row.score or 0.0) if has_score(view.row) else math.inf)
     return Page(
         reward=reward,
         rows=tuple(views),
@@ -114,12 +110,12 @@ def build_page(reward: str, rows: Sequence[ScoreRow], strips: Mapping[int, Strip
         low=low,
         high=high,
         histogram=histogram(scores),
-        without_pictures=sum(is_scored(row) and order not in strips for order, row in enumerate(rows)),
+        without_pictures=sum(has_score(row) and order not in strips for order, row in enumerate(rows)),
     )
 
 
 def _place(row: ScoreRow, low: float | None, high: float | None) -> float:
-    if row.score is None or low is None or high is None or not is_scored(row):
+    if row.score is None or low is None or high is None or not has_score(row):
         return 0.0
     return (row.score - low) / (high - low) if high > low else 1.0
 

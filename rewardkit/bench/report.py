@@ -15,10 +15,11 @@ from markupsafe import Markup
 
 from rewardkit.bench.curve import HEIGHT, WIDTH
 from rewardkit.bench.numerals import duration, fixed
-from rewardkit.bench.page import build_page, is_scored, pictured_frames
+from rewardkit.bench.page import build_page, pictured_frames
 from rewardkit.bench.thumbnails import read_strip
 from rewardkit.errors import NothingToDoError, UsageError
 from rewardkit.files import replacing
+from rewardkit.scoring.pairing import has_score
 from rewardkit.scoring.rows import ScoreHeader, ScoreRow
 
 _HERE = Path(__file__).parent
@@ -67,7 +68,7 @@ def write_report(rows: Iterable[ScoreRow], header: ScoreHeader | None, out: Path
 
 def _choose(rows: Sequence[ScoreRow], most: int) -> list[int]:
     """Which rows have pictures: all with a score, or the worst and the best of them."""
-    scored = [order for order, row in enumerate(rows) if is_scored(row) and row.frame_index]
+    scored = [order for order, row in enumerate(rows) if has_score(row) and row.frame_index]
     if len(scored) <= most:
         return scored
     scored.sort(key=lambda order: rows[order].score or 0.0)

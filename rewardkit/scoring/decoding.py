@@ -62,9 +62,9 @@ def decode_ahead(items: Iterable[KeyedItem], reward: Reward, seed: int, num_work
         while waiting:
             decoded = waiting.popleft().result()
             size = decoded.frames.nbytes if decoded.frames is not None else 0
-            room = min(2 * num_workers, BYTES_AHEAD // max(1, size))
-            more = islice(remaining, max(1, room) - len(waiting)) if len(waiting) < max(1, room) else ()
-            waiting.extend(pool.submit(_decode, keyed, reward, seed) for keyed in more)
+            room = max(1, min(2 * num_workers, BYTES_AHEAD // max(1, size)))
+            for keyed in islice(remaining, max(0, room - len(waiting))):
+                waiting.append(pool.submit(_decode, keyed, reward, seed))
             yield decoded
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
