@@ -1,5 +1,8 @@
 from .bench.report import write_report as write_report
 from .errors import (
+    BadCheckpointError as BadCheckpointError,
+)
+from .errors import (
     BadInputError as BadInputError,
 )
 from .errors import (
@@ -7,6 +10,9 @@ from .errors import (
 )
 from .errors import (
     MissingExtraError as MissingExtraError,
+)
+from .errors import (
+    MissingWeightsError as MissingWeightsError,
 )
 from .errors import (
     NothingToDoError as NothingToDoError,

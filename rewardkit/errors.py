@@ -5,7 +5,9 @@ RewardkitError                 everything that rewardkit raises on purpose
 ├── UsageError                 the call, option or configuration makes no sense            exit 2
 │   ├── UnknownNameError       no reward, sampler, ... of that name (also a KeyError)
 │   ├── MissingExtraError      an optional package is not installed
-│   └── OutputError            results cannot be written or do not belong together
+│   ├── OutputError            results cannot be written or do not belong together
+│   └── BadCheckpointError     a file does not hold the weights that a reward needs
+├── MissingWeightsError        weights are not on this machine and cannot be fetched now      exit 4
 ├── BadInputError              one video, prompt or tensor cannot be used                  its row says error
 │   └── UnreadableVideoError   a file cannot be decoded as video
 ├── RewardFailedError          a reward raised, or gave something that is not a number     its row says error
@@ -56,6 +58,16 @@ class MissingExtraError(UsageError):
 
 class OutputError(UsageError):
     """Results cannot be written, or do not belong with those already there."""
+
+
+class BadCheckpointError(UsageError):
+    """A file does not hold the weights that a reward needs."""
+
+
+class MissingWeightsError(RewardkitError):
+    """Weights are not on this machine and cannot be fetched now."""
+
+    exit_code = 4
 
 
 class BadInputError(RewardkitError):

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from rewardkit.cli import catalog, compare, demo, env, report, score
+from rewardkit.cli import catalog, compare, demo, download, env, report, score, serve
 from rewardkit.errors import RewardkitError
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (score.score, compare.compare, report.report, demo.demo, env.env):
+for command in (score.score, compare.compare, report.report, demo.demo, download.download, env.env, serve.serve):
     app.command()(command)
 app.command("list")(catalog.list_known)
 app.command("info")(catalog.info)

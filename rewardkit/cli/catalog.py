@@ -9,8 +9,9 @@ import typer
 from rewardkit.cli.options import AsJson, complete_reward
 
 if TYPE_CHECKING:
-    pass
+    from rewardkit.weights.source import Source
 
+PREPROCESSING = "exact (as the official code) when scoring, diff where a gradient is asked for; preprocess= fixes one"
 KINDS = ("rewards", "reducers", "backbones")
 
 
@@ -37,11 +38,13 @@ def info(
 ) -> None:
     """Show a reward's card: source, licences, range, prompt limit, gradient."""
     from rewardkit.cli.tables import echo_json, echo_table
-    from rewardkit.rewards.catalog import reward_info
+    from rewardkit.rewards.catalog import reward_files, reward_info, reward_settings
+    from rewardkit.rewards.measured import measured
 
-    card = reward_info(name)
+    card, files, numbers = reward_info(name), reward_files(name), measured(name)
     if as_json:
-        echo_json(card.model_dump())
+        where = {key: {"source": str(source), "cached": source.cached()} for key, source in files.items()}
+        echo_json(card.model_dump() | {"files": where, "settings": reward_settings(name), "measured": numbers})
         return
     facts = {
         "name": card.name,
@@ -53,11 +56,22 @@ def info(
         "gradient to pixels": _yes(card.differentiable),
         "needs a prompt": _yes(card.needs_prompt),
         "longest prompt": "no limit" if card.max_prompt_tokens is None else f"{card.max_prompt_tokens} tokens",
+        "parameters": "none" if card.parameters is None else f"{card.parameters / 1e6:,.1f} million",
+        "input": card.input,
+        "preprocessing": PREPROCESSING if card.preprocess else "none",
         "source": card.source,
         "licence of code": card.code_licence,
         "licence of weights": card.weights_licence or "no weights",
     }
+    facts |= {key: f"{source}{_where(source)}" for key, source in files.items()}
+    facts |= {"settings": ", ".join(reward_settings(name)) or "none"}
+    facts |= {f"measured: {what}": number for what, number in numbers.items()}
     echo_table(("", ""), facts.items())
+
+
+def _where(source: Source) -> str:
+    place = source.cached()
+    return f", here: {place}" if place is not None else ", not downloaded"
 
 
 def _list_rewards(pattern: str, as_json: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
 
 from rewardkit.device import choose_device, choose_dtype
 from rewardkit.errors import UsageError
@@ -13,9 +15,11 @@ from rewardkit.reducers.reward import Reward
 from rewardkit.reducers.sampling import FrameSampler
 from rewardkit.reducers.video_reward import TemporalVideoReward, VideoReward
 from rewardkit.reducers.weighted_sum import WeightedSum
+from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.catalog import create_model, reward_info
 from rewardkit.rewards.interface import ImageReward, TemporalReward
+from rewardkit.rewards.release import setting_names
 from rewardkit.spec import parse_part
 
 TERM = re.compile(
@@ -38,7 +42,8 @@ def create_reward(
     """The video reward that a line describes.
 
     A line is one reward or a weighted sum of rewards; a name is a registered reward, `module:Attribute` or
-    `file.py:Attribute`. What stands in a reward's brackets goes before the arguments given here. `frames`, `weights`
+    `file.py:Attribute`. What stands in a reward's brackets goes before the arguments given here; beside the choices
+    below that can be any setting of the reward itself: `hpsv2.1[checkpoint=my.pt;preprocess=diff]`. `frames`, `weights`
     and `reduce` are for image rewards; a reward that judges videos as a whole has only `frames`, and inside a sum
     with image rewards it keeps its own unless its brackets say otherwise.
 
@@ -54,6 +59,8 @@ def create_reward(
     Raises:
         UnknownNameError: no reward, sampler, weighting or aggregation of that name, with suggestions.
         UsageError: the line cannot be read, or its choices do not fit together.
+        MissingWeightsError: weights are not on this machine and cannot be fetched.
+        BadCheckpointError: a file holds something else than the weights it should.
 
     Example:
         `create_reward("hpsv2.1", frames="segments:4", weights="attenuate:1.0")` is InstructVideo's reward.
@@ -67,14 +74,14 @@ def create_reward(
     if isinstance(reward, ImageReward | TemporalReward):
         return _moved(_assemble(reward, chosen), device, dtype)
     terms = [_parse_term(text) for text in _split_terms(reward)]
-    models = {name: create_model(name, device, dtype) for _, name, _ in terms}
+    models = {term.model: create_model(term.name, device, dtype, dict(term.settings)) for term in terms}
     mixed = len({isinstance(model, ImageReward) for model in models.values()}) == 2
     rewards = []
-    for coefficient, name, own in terms:
-        model = models[name]
+    for term in terms:
+        model = models[term.model]
         for_all = {"normalise": normalise} if normalise is not None else {}
         defaults = for_all if mixed and isinstance(model, TemporalReward) else chosen
-        rewards.append((coefficient, _assemble(model, {**defaults, **own})))
+        rewards.append((term.coefficient, _assemble(model, {**defaults, **term.choices})))
     if len(rewards) == 1 and rewards[0][0] == 1:
         return rewards[0][1]
     return WeightedSum(rewards)
@@ -96,7 +103,7 @@ def named_cards(line: str) -> list[RewardCard]:
     Raises:
         UnknownNameError, UsageError: as `create_reward`.
     """
-    return [reward_info(name) for _, name, _ in map(_parse_term, _split_terms(line))]
+    return [reward_info(_parse_term(text).name) for text in _split_terms(line)]
 
 
 def _assemble(model: ImageReward | TemporalReward, chosen: dict[str, object]) -> Reward:
@@ -111,22 +118,42 @@ def _assemble(model: ImageReward | TemporalReward, chosen: dict[str, object]) ->
     return reward if scale is None else Normalised(reward, parse_part(Scale, scale, SCALES))  # type: ignore[arg-type]
 
 
-def _parse_term(text: str) -> tuple[float, str, dict[str, object]]:
+class Term(NamedTuple):
+    """One reward of a line.
+
+    Attributes:
+        choices: how frames are chosen and put together.
+        settings: what the reward model itself is built with.
+    """
+
+    coefficient: float
+    name: str
+    choices: Mapping[str, str]
+    settings: tuple[tuple[str, str], ...]
+
+    @property
+    def model(self) -> Hashable:
+        """What tells one reward model from another."""
+        return self.name, self.settings
+
+
+def _parse_term(text: str) -> Term:
     match = TERM.fullmatch(text)
     if match is None:
         raise UsageError(
             f"cannot read the reward {text.strip()!r}: write a name such as technical, 0.7*technical, "
             "or technical[frames=segments:4;reduce=min]"
         )
-    own: dict[str, object] = {}
+    name, choices, settings = match["name"], dict[str, str](), dict[str, str]()
+    known = setting_names(REWARDS.load(name)) if match["options"] else []
     for option in filter(str.strip, (match["options"] or "").split(";")):
         key, _, value = (word.strip() for word in option.partition("="))
-        if key not in OPTIONS or not value:
+        if key not in (*OPTIONS, *known) or not value:
             raise UsageError(
-                f"{match['name']} cannot read {option.strip()!r}: options are {', '.join(OPTIONS)}, as key=value"
+                f"{name} cannot read {option.strip()!r}: options are {', '.join([*OPTIONS, *known])}, as key=value"
             )
-        own[key] = value
-    return float(match["coefficient"] or 1), match["name"], own
+        (choices if key in OPTIONS else settings)[key] = value
+    return Term(float(match["coefficient"] or 1), name, choices, tuple(sorted(settings.items())))
 
 
 def _split_terms(line: str) -> list[str]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rewardkit.errors import BadInputError
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.rewards.interface import FrozenModel
+from rewardkit.rewards.preprocessing import Way
 
 if TYPE_CHECKING:
     from rewardkit.reducers.weighted_sum import WeightedSum
@@ -30,6 +31,8 @@ class RewardDetail:
         per_frame: one score a frame, before weights; None where frames are not scored one by one.
         weights: one weight a frame; None where per_frame is None.
         parts: for a sum of rewards, each one's own detail, before its coefficient.
+        preprocess: how frames got to the model's size, `exact` (as the official code does) or `diff` (with gradient); None
+            where they are judged as they are, and for a sum.
     """
 
     score: Float[Tensor, " batch"]
@@ -37,6 +40,7 @@ class RewardDetail:
     per_frame: Float[Tensor, "batch frame"] | None = None
     weights: Float[Tensor, "batch frame"] | None = None
     parts: Mapping[str, RewardDetail] = field(default_factory=dict)
+    preprocess: Way | None = None
 
 
 class Reward(nn.Module, ABC):

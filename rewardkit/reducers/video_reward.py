@@ -15,7 +15,6 @@ from rewardkit.reducers.attenuation import WEIGHTS, FrameWeights
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward, RewardDetail
 from rewardkit.reducers.sampling import SAMPLERS, FrameSampler
-from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import FrozenModel, ImageReward, TemporalReward
 from rewardkit.spec import parse_part
 
@@ -54,7 +53,7 @@ class VideoReward(Reward):
     @property
     def spec(self) -> str:
         """`name[frames=...;weights=...;reduce=...]`, without what is default."""
-        return spec_with(self.image_reward.card, frames=self.frames, weights=self.weights, reduce=self.reduce)
+        return spec_with(self.image_reward, frames=self.frames, weights=self.weights, reduce=self.reduce)
 
     def models(self) -> list[FrozenModel]:
         """The image reward."""
@@ -82,7 +81,8 @@ class VideoReward(Reward):
         ]
         per_frame = torch.cat(scored).view(batch, count)
         weights = self.weights.weights(plan.index, plan.num_frames).to(per_frame)
-        return RewardDetail(self.reduce.reduce(per_frame, weights), plan.index, per_frame, weights)
+        score, preprocess = self.reduce.reduce(per_frame, weights), self.image_reward.preprocess_of(images)
+        return RewardDetail(score, plan.index, per_frame, weights, preprocess=preprocess)
 
 
 class TemporalVideoReward(Reward):
@@ -102,7 +102,7 @@ class TemporalVideoReward(Reward):
     @property
     def spec(self) -> str:
         """`name[frames=...]`, without what is default."""
-        return spec_with(self.temporal_reward.card, frames=self.frames)
+        return spec_with(self.temporal_reward, frames=self.frames)
 
     def models(self) -> list[FrozenModel]:
         """The reward model."""
@@ -129,7 +129,8 @@ class TemporalVideoReward(Reward):
             )
             for i in range(0, len(frames), step)
         ]
-        return RewardDetail(torch.cat(scored), plan.index)
+        preprocess = self.temporal_reward.preprocess_of(frames)
+        return RewardDetail(torch.cat(scored), plan.index, preprocess=preprocess)
 
 
 def checked(
@@ -146,8 +147,12 @@ def checked(
     return as_float(scores)
 
 
-def spec_with(card: RewardCard, **choices: object) -> str:
-    """The spec of a reward: its name, and in brackets every choice that is not the default."""
-    defaults = {"frames": card.frames, "weights": "equal", "reduce": "mean"}
-    words = [f"{key}={choice}" for key, choice in choices.items() if str(choice) != defaults[key]]
-    return f"{card.name}[{';'.join(words)}]" if words else card.name
+def spec_with(model: FrozenModel, **choices: object) -> str:
+    """The spec of a reward: its name, and in brackets every setting and every choice that is not the default.
+
+    Files are not in it: what they hold is in the weights' sha256.
+    """
+    defaults = {"frames": model.card.frames, "weights": "equal", "reduce": "mean"}
+    words = [f"{key}={value}" for key, value in model.settings.items()]
+    words += [f"{key}={choice}" for key, choice in choices.items() if str(choice) != defaults[key]]
+    return f"{model.card.name}[{';'.join(words)}]" if words else model.card.name

@@ -23,6 +23,9 @@ class RewardCard(BaseModel):
         max_prompt_tokens: longer prompts are cut; None where no prompt is read.
         video_level: whether it judges frames together, in order, rather than one by one.
         frames: the sampler it is used with when none is named.
+        parameters: how many weights it has; None for a reward without weights.
+        input: what size it sees, and how a picture of another shape gets there.
+        preprocess: the ways it has to get there: `exact` is the official one, `diff` has gradient.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +42,9 @@ class RewardCard(BaseModel):
     max_prompt_tokens: int | None = None
     video_level: bool = False
     frames: str = "uniform:8"
+    parameters: int | None = None
+    input: str = "the picture as it is"
+    preprocess: tuple[Literal["exact", "diff"], ...] = ()
 
     @property
     def kind(self) -> Literal["image", "video"]:

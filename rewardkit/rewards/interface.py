@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rewardkit.rewards.card import RewardCard
+from rewardkit.rewards.preprocessing import Preprocessing, Way
 
 
 class FrozenModel(nn.Module, ABC):
-    """A judge: it has a card, its weights never train, and it is always in evaluation mode."""
+    """A judge: it has a card, its weights never train, and it is always in evaluation mode.
+
+    Attributes:
+        card: what it says of itself.
+        preprocessing: how pictures get to the model's size; None where they are taken as they are.
+        loaded_from: file name to sha256 of every checkpoint in use; empty for a reward without weights.
+        settings: what was given to the one who built it beside files, as text; part of the reward's spec.
+    """
 
     card: RewardCard
+    preprocessing: Preprocessing | None = None
+    loaded_from: Mapping[str, str] = MappingProxyType({})
+    settings: Mapping[str, str] = MappingProxyType({})
+
+    def preprocess_of(self, pixels: Tensor) -> Way | None:
+        """How `pixels` get to the model's size: `exact` or `diff`; None where they are taken as they are."""
+        return None if self.preprocessing is None else self.preprocessing.used_for(pixels)
 
     def truncates(self, prompt: str) -> bool:
         """Whether `prompt` is longer than the model reads; models with a prompt limit say so here."""
@@ -24,7 +40,7 @@ class FrozenModel(nn.Module, ABC):
 
     def weights_sha256(self) -> dict[str, str]:
         """File name to sha256 of every checkpoint in use; empty for a reward without weights."""
-        return {}
+        return dict(self.loaded_from)
 
     def freeze(self) -> None:
         """Takes the gradient off all weights and goes to evaluation mode, in which it stays."""

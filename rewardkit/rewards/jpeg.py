@@ -13,6 +13,7 @@ from torch import Tensor
 from rewardkit.errors import BadInputError
 from rewardkit.pixels import as_images
 from rewardkit.rewards.card import RewardCard
+from rewardkit.rewards.gradient import refuse_gradient
 from rewardkit.rewards.interface import ImageReward
 
 QUALITY = 95
@@ -49,11 +50,7 @@ class JpegSize(ImageReward):
             BadInputError: the pictures ask for a gradient, or are wider or higher than 65,535 pixels.
         """
         del prompts
-        if images.requires_grad and torch.is_grad_enabled():
-            raise BadInputError(
-                "jpeg has no gradient but these pictures ask for one: score them under torch.no_grad(), or use "
-                "another reward for fine-tuning"
-            )
+        refuse_gradient("jpeg", images)
         pixels = as_images("jpeg", images)
         if max(pixels.shape[-2:]) > LARGEST:
             raise BadInputError(f"jpeg needs at most {LARGEST} pixels a side: got {tuple(pixels.shape[-2:])}")

@@ -153,6 +153,7 @@ def _part(detail: RewardDetail, position: int) -> PartScore:
         per_frame=numbers(detail.per_frame),
         frame_index=torch.unique(detail.frame_index[position]).tolist(),
         weights=numbers(detail.weights),
+        preprocess=detail.preprocess,
     )
 
 

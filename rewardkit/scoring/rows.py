@@ -17,6 +17,7 @@ class PartScore(BaseModel):
         per_frame: one score a scored frame; None for a reward that judges the video as a whole.
         frame_index: the frames scored, counted from 0.
         weights: one weight a scored frame; None where per_frame is None.
+        preprocess: how frames got to the model's size, `exact` or `diff`; None where they are judged as they are.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -25,6 +26,7 @@ class PartScore(BaseModel):
     per_frame: list[float] | None
     frame_index: list[int]
     weights: list[float] | None
+    preprocess: str | None = None
 
 
 class ScoreRow(BaseModel):
@@ -37,8 +39,8 @@ class ScoreRow(BaseModel):
         prompt_truncated: whether the prompt was longer than the reward reads.
         reward: the reward's spec.
         score: the number asked for; None when status is `error`.
-        per_frame, frame_index, weights: as in PartScore; for a weighted sum per_frame and weights stand in `parts`
-            and frame_index holds all frames that were decoded.
+        per_frame, frame_index, weights, preprocess: as in PartScore; for a weighted sum they stand in `parts`, and
+            frame_index holds all frames that were decoded.
         parts: for a weighted sum, each reward's own result.
         num_frames, fps, width, height: of the video file (fps None where the format has none).
         decode_ms, model_ms: milliseconds spent on this video (its share of its batch).
@@ -56,6 +58,7 @@ class ScoreRow(BaseModel):
     per_frame: list[float] | None = None
     frame_index: list[int] | None = None
     weights: list[float] | None = None
+    preprocess: str | None = None
     parts: dict[str, PartScore] = {}
     num_frames: int | None = None
     fps: float | None = None

@@ -1,0 +1,64 @@
+"""Names of CLIP's tensors: from transformers' to open_clip's, which are OpenAI's."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from torch import Tensor
+
+RENAMED = (
+    (r"^(?:vision_model|text_model)\.encoder\.layers\.(\d+)\.", r"\1|"),
+    (r"layer_norm1\.", "ln_1."),
+    (r"layer_norm2\.", "ln_2."),
+    (r"mlp\.fc1\.", "mlp.c_fc."),
+    (r"mlp\.fc2\.", "mlp.c_proj."),
+    (r"self_attn\.out_proj\.", "attn.out_proj."),
+)
+SINGLE = {
+    "vision_model.embeddings.class_embedding": "visual.class_embedding",
+    "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
+    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",
+    "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
+    "vision_model.post_layernorm.weight": "visual.ln_post.weight",
+    "vision_model.post_layernorm.bias": "visual.ln_post.bias",
+    "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+    "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    "text_model.final_layer_norm.weight": "ln_final.weight",
+    "text_model.final_layer_norm.bias": "ln_final.bias",
+}
+TRANSPOSED = {"visual_projection.weight": "visual.proj", "text_projection.weight": "text_projection"}
+
+
+def to_open_clip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under open_clip's names; taken out of `tensors` one by one, so that none stands twice.
+
+    Names that are no CLIP's are kept, so that they can be told as unknown.
+    """
+    if not any(name.startswith("vision_model.") for name in tensors):
+        return tensors
+    named: dict[str, Tensor] = {}
+    for name in list(tensors):
+        if name not in tensors:  # taken along with its query
+            continue
+        if name in TRANSPOSED:
+            named[TRANSPOSED[name]] = tensors.pop(name).T.contiguous()
+        elif (query := re.fullmatch(r"(.*self_attn\.)q_proj\.(weight|bias)", name)) and _whole(query, tensors):
+            parts = [tensors.pop(f"{query[1]}{part}_proj.{query[2]}") for part in "qkv"]
+            named[_block(query[1].replace("self_attn", "attn")) + f"in_proj_{query[2]}"] = torch.cat(parts)
+        else:
+            named[SINGLE.get(name) or _block(name)] = tensors.pop(name)
+    return named
+
+
+def _whole(query: re.Match[str], tensors: dict[str, Tensor]) -> bool:
+    return all(f"{query[1]}{part}_proj.{query[2]}" in tensors for part in "kv")
+
+
+def _block(name: str) -> str:
+    tower = "visual.transformer" if name.startswith("vision_model") else "transformer"
+    for pattern, other in RENAMED:
+        name = re.sub(pattern, other, name)
+    number, inside, rest = name.partition("|")
+    return f"{tower}.resblocks.{number}.{rest}" if inside else name

@@ -1,0 +1,1 @@
+"""The server's side of judges in another process; runs without rewardkit."""

@@ -1,0 +1,140 @@
+"""Where a published file comes from, and where it lies on this machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rewardkit.errors import BadCheckpointError, MissingWeightsError, UsageError
+
+BYTES_AT_ONCE = 1 << 24
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a hub repository, pinned.
+
+    Attributes:
+        repo: `owner/name` on the Hugging Face hub.
+        name: the file, or `*` where the whole repository snapshot is meant.
+        revision: the commit that is pinned.
+        size: bytes; None where nobody has said.
+        sha256: of the content; checked after download where known.
+    """
+
+    repo: str
+    name: str
+    revision: str
+    size: int | None = None
+    sha256: str | None = None
+
+    def __str__(self) -> str:
+        size = f" ({in_words(self.size)})" if self.size is not None else ""
+        return f"{self.name}{size} of {self.repo}@{self.revision[:12]}"
+
+    def cached(self) -> Path | None:
+        """Its place in the hub's cache, or None where it has not been downloaded."""
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.repo, self.name, revision=self.revision)
+        return Path(found) if isinstance(found, str) else None
+
+    def locate(self, who: str) -> Path:
+        """Its place on this machine, downloaded if need be; HF_HOME and HF_HUB_OFFLINE are honoured.
+
+        Raises:
+            MissingWeightsError: it is not in the cache and the hub cannot be reached.
+            UsageError: the hub does not give it.
+            BadCheckpointError: it is not the file that was published.
+        """
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+        try:
+            path = Path(hf_hub_download(self.repo, self.name, revision=self.revision))
+        except (LocalEntryNotFoundError, OSError) as error:
+            if isinstance(error, HfHubHTTPError) and not isinstance(error, LocalEntryNotFoundError):
+                raise UsageError(f"{who}: the hub does not give {self}: {_first_line(error)}") from None
+            raise MissingWeightsError(
+                f"{who} needs {self}, which is not in {hub_cache()} and cannot be fetched now: run "
+                f"`rewardkit download {who}` where there is a network, or give the path of a copy of yours"
+            ) from None
+        if self.sha256 is not None and sha256_of(path) != self.sha256:
+            raise BadCheckpointError(
+                f"{path} is not the file that was published as {self}: its sha256 is {sha256_of(path)[:12]}..., "
+                f"expected {self.sha256[:12]}...; delete it and download it again"
+            )
+        return path
+
+
+@dataclass(frozen=True)
+class ElsewhereFile:
+    """A published file that no hub repository is pinned for; it has to be downloaded by hand.
+
+    Attributes:
+        name: the file.
+        url: where its authors offer it.
+        size, sha256: as in HubFile.
+    """
+
+    name: str
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+
+    def __str__(self) -> str:
+        size = f" ({in_words(self.size)})" if self.size is not None else ""
+        return f"{self.name}{size} from {self.url}"
+
+    def cached(self) -> Path | None:
+        """Never known: the file is wherever it was put."""
+        return None
+
+    def locate(self, who: str) -> Path:
+        """Says where to get the file.
+
+        Raises:
+            MissingWeightsError: always.
+        """
+        raise MissingWeightsError(f"{who} needs {self}: download it by hand and give its path")
+
+
+Source = HubFile | ElsewhereFile
+
+
+def hub_cache() -> str:
+    """The folder of the hub's cache, as HF_HOME and HF_HUB_CACHE set it."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return str(HF_HUB_CACHE)
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file, in hex; remembered until the file changes."""
+    state = os.stat(path)
+    return _sha256(str(path.resolve()), state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: str, size: int, changed: int) -> str:
+    del size, changed  # only tell one state of the file from another
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BYTES_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def in_words(size: int) -> str:
+    """Bytes as `1.97 GB` or `34 kB`, in powers of 1000."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size} bytes"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,93 @@
+"""The numbers of a TorchScript archive, without the code that comes with them.
+
+OpenAI's CLIP files are such archives. `torch.jit.load` would compile and may run what they contain; here only the
+pickle of attributes is walked, with every class replaced by an empty shell, and the raw numbers are read beside it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DTYPES = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "BoolStorage": torch.bool,
+    "ByteStorage": torch.uint8,
+}
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a zip file is a TorchScript archive: it holds constants, which a file of `torch.save` does not."""
+    with zipfile.ZipFile(path) as archive:
+        return any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist())
+
+
+def read_torchscript(path: Path) -> dict[str, Tensor]:
+    """Every tensor in the archive, named by the modules that hold it.
+
+    Raises:
+        pickle.UnpicklingError: the archive names a function that rebuilds something else than a tensor.
+    """
+    with zipfile.ZipFile(path) as archive:
+        (pickled,) = (name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl")
+        with archive.open(pickled) as file:
+            root = _Attributes(file, archive, str(PurePosixPath(pickled).parent)).load()
+    tensors: dict[str, Tensor] = {}
+    _collect("", root, tensors)
+    return tensors
+
+
+class _Shell:
+    """Stands in for a class of the archive: takes its attributes, has no behaviour."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.attributes = dict(state)
+
+
+class _Attributes(pickle.Unpickler):
+    """Reads attributes; the only functions it can name rebuild a tensor or an ordered dictionary."""
+
+    def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
+        super().__init__(file)
+        self._archive, self._folder = archive, folder
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("__torch__"):
+            return _Shell
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _tensor
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch" and name in DTYPES:
+            return DTYPES[name]
+        if module == "torch.jit._pickle" and name in ("build_intlist", "build_doublelist", "build_boollist"):
+            return list
+        raise pickle.UnpicklingError(f"Unsupported global: {module}.{name}")
+
+    def persistent_load(self, identity: Any) -> Tensor:
+        _, dtype, key, _, count = identity
+        raw = bytearray(self._archive.read(f"{self._folder}/data/{key}"))
+        return torch.frombuffer(raw, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+
+
+def _tensor(storage: Tensor, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
+    return storage.as_strided(shape, stride, offset)
+
+
+def _collect(prefix: str, value: object, into: dict[str, Tensor]) -> None:
+    if isinstance(value, Tensor):
+        into[prefix] = value
+    elif isinstance(value, _Shell):
+        for name, attribute in value.attributes.items():
+            _collect(f"{prefix}.{name}" if prefix else name, attribute, into)

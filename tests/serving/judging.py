@@ -1,0 +1,76 @@
+"""Judges in a file of their own, served from a thread."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+from rewardkit.serving.scorer_server import Judge, address, make_server
+
+DIGEST = """
+import hashlib
+
+def score(videos, prompts):
+    assert prompts is None
+    return [digest(video) for video in videos]
+
+def digest(video):
+    facts = [(frame.shape, frame.tobytes()) for frame in video]
+    return int.from_bytes(hashlib.sha256(repr(facts).encode()).digest()[:3], "big")
+"""
+"""A number that depends on every byte and on the shape; 24 bits, which float32 holds exactly."""
+
+BRIGHTNESS_AND_LETTERS = """
+CARD = {"name": "letters", "needs_prompt": True, "frames": "uniform:3", "score_range": (0, None), "unit": "letters"}
+
+def score(videos, prompts):
+    return [brightness(video) + len(prompt) for video, prompt in zip(videos, prompts)]
+
+def brightness(video):
+    return sum(sum(frame.tobytes()) for frame in video) / sum(frame.nbytes for frame in video) / 255
+"""
+
+
+def judge_file(folder: Path, code: str, name: str = "my_judge.py") -> Path:
+    file = folder / name
+    file.write_text(code)
+    return file
+
+
+@contextmanager
+def serving(file: Path) -> Iterator[str]:
+    """Where `score` of the file answers."""
+    with running(make_server(Judge(f"{file}:score"), port=0)) as url:
+        yield url
+
+
+@contextmanager
+def answering(*answers: tuple[int, bytes]) -> Iterator[str]:
+    """Where a server gives these statuses and bodies, one a request, whatever is asked."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body = left.pop(0)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the name that http.server calls
+
+    with running(HTTPServer(("127.0.0.1", 0), Handler)) as url:
+        yield url
+
+
+@contextmanager
+def running(server: HTTPServer) -> Iterator[str]:
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield address(server)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
