@@ -31,8 +31,8 @@ class RewardDetail:
         per_frame: one score a frame, before weights; None where frames are not scored one by one.
         weights: one weight a frame; None where per_frame is None.
         parts: for a sum of rewards, each one's own detail, before its coefficient.
-        preprocess: how frames got to the model's size, `exact` (as the official code does) or `diff` (with gradient); None
-            where they are judged as they are, and for a sum.
+        preprocess: how frames got to the model's size, `exact` (as the official code does) or `diff` (with gradient);
+            None where they are judged as they are, and for a sum.
     """
 
     score: Float[Tensor, " batch"]

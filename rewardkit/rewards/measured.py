@@ -8,7 +8,7 @@ from importlib import resources
 
 
 def measured(name: str) -> dict[str, str]:
-    """Numbers of one reward, in words: difference from the official code, milliseconds a frame; empty if not measured."""
+    """Numbers of one reward, in words: difference from the official code, time a frame; empty if not measured."""
     return dict(_all().get(name, {}))
 
 

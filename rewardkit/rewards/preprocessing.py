@@ -75,12 +75,33 @@ class Crop(Fit):
         return (longer, self.size) if height >= width else (self.size, longer)
 
     def _middle(self, images: Tensor) -> Tensor:
-        top, left = (self._start(side) for side in images.shape[-2:])
+        over = [side - self.size for side in images.shape[-2:]]
+        top, left = (round(by / 2) if self.offset == "torchvision" else by // 2 for by in over)
         return images[..., top : top + self.size, left : left + self.size]
 
-    def _start(self, side: int) -> int:
-        over = side - self.size
-        return round(over / 2) if self.offset == "torchvision" else over // 2
+
+@dataclass(frozen=True)
+class CropUnclamped(Fit):
+    """The shorter side to `size`, then the middle square: what T2V-Turbo does, on float pixels in both modes.
+
+    Source: Ji4chenLi/t2v-turbo, reward_fn/reward_fn.py, ResizeCropMinSize; there the square is drawn at random, and a
+    picture whose shorter side is `size` already is not cropped.
+    """
+
+    size: int = 224
+
+    def exact(self, images: UInt8[Tensor, "image 3 height width"]) -> Tensor:
+        """The official arithmetic, from pixels rounded to 8 bits."""
+        return self.diff(images.float() / 255)
+
+    def diff(self, images: Float[Tensor, "image 3 height width"]) -> Tensor:
+        """The same without rounding."""
+        scale = self.size / min(images.shape[-2:])
+        if scale != 1:
+            rows, columns = (round(side * scale) for side in images.shape[-2:])
+            images = F.interpolate(images, (rows, columns), mode="bicubic", antialias=True)
+        top, left = (round((side - self.size) / 2) for side in images.shape[-2:])
+        return images[..., top : top + self.size, left : left + self.size]
 
 
 @dataclass(frozen=True)

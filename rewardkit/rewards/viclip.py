@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rewardkit.errors import BadInputError
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import TemporalReward
-from rewardkit.rewards.preprocessing import IMAGENET_COLOURS, Crop, Mode, Preprocessing
+from rewardkit.rewards.preprocessing import IMAGENET_COLOURS, CropUnclamped, Mode, Preprocessing
 from rewardkit.rewards.prompts import Features, PromptCache, paired
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.clip import Architecture, ClipTower, OpenAITokenizer, configuration, cosine, widened
@@ -99,7 +99,7 @@ def load_viclip(
     config = {**config, "text_cfg": {**config["text_cfg"], "context_length": WORDS}}
     tensors = _renamed(read_tensors(card.name, checkpoint))
     tower = filled(card.name, lambda: FilmTower(config), tensors, checkpoint, placement)
-    return ViClip(card, tower, Preprocessing(Crop(), IMAGENET_COLOURS, preprocess))
+    return ViClip(card, tower, Preprocessing(CropUnclamped(), IMAGENET_COLOURS, preprocess))
 
 
 def _renamed(tensors: Tensors) -> Tensors:
@@ -124,7 +124,7 @@ VICLIP = Release(
     RewardCard(
         name="viclip",
         summary="how well a film fits its prompt, 8 frames seen together",
-        source="InternVid, Wang et al., arXiv:2307.06942; OpenGVLab/InternVideo@3965eef, Data/InternVid/viclip",
+        source="InternVid, Wang et al., arXiv:2307.06942; Ji4chenLi/t2v-turbo, reward_fn/reward_fn.py",
         code_licence="Apache-2.0",
         weights_licence="Apache-2.0",
         score_range=(0.0, 0.4),

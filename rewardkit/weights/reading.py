@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from rewardkit.errors import BadCheckpointError, UsageError
@@ -98,16 +99,10 @@ def _explained(who: str, path: Path) -> Iterator[None]:
             f"{who} cannot use {path}: besides tensors it holds pickled objects, which are never loaded since they can "
             f"run code ({named.strip()[:120]}); convert it to a plain state dict"
         ) from None
-    except (RuntimeError, zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError, ImportError) as error:
+    except (SafetensorError, RuntimeError, zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
         reason = str(error).strip().partition("\n")[0][:160]
         raise BadCheckpointError(
             f"{who} cannot read {path}, perhaps it was cut short; download it again: {reason}"
-        ) from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "safetensors_rust":
-            raise
-        raise BadCheckpointError(
-            f"{who} cannot read {path}, perhaps it was cut short; download it again: {error}"
         ) from None
 
 

@@ -40,20 +40,20 @@ def to_open_clip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return tensors
     named: dict[str, Tensor] = {}
     for name in list(tensors):
-        if name not in tensors:  # taken along with its query
+        if name not in tensors:  # taken along with its query, key or value
             continue
         if name in TRANSPOSED:
             named[TRANSPOSED[name]] = tensors.pop(name).T.contiguous()
-        elif (query := re.fullmatch(r"(.*self_attn\.)q_proj\.(weight|bias)", name)) and _whole(query, tensors):
-            parts = [tensors.pop(f"{query[1]}{part}_proj.{query[2]}") for part in "qkv"]
-            named[_block(query[1].replace("self_attn", "attn")) + f"in_proj_{query[2]}"] = torch.cat(parts)
+        elif (found := re.fullmatch(r"(.*self_attn\.)[qkv]_proj\.(weight|bias)", name)) and _whole(found, tensors):
+            parts = [tensors.pop(f"{found[1]}{part}_proj.{found[2]}") for part in "qkv"]
+            named[_block(found[1].replace("self_attn", "attn")) + f"in_proj_{found[2]}"] = torch.cat(parts)
         else:
             named[SINGLE.get(name) or _block(name)] = tensors.pop(name)
     return named
 
 
-def _whole(query: re.Match[str], tensors: dict[str, Tensor]) -> bool:
-    return all(f"{query[1]}{part}_proj.{query[2]}" in tensors for part in "kv")
+def _whole(found: re.Match[str], tensors: dict[str, Tensor]) -> bool:
+    return all(f"{found[1]}{part}_proj.{found[2]}" in tensors for part in "qkv")
 
 
 def _block(name: str) -> str:
