@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check lint docs pictures clean
+.PHONY: demo test test-slow check lint docs parity pictures clean
 
 demo: $(VENV)/ready      ## draw clips, score them, write demo/report.html
 	$(BIN)/rewardkit demo --out demo
@@ -32,6 +32,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 $(VENV)/docs-ready: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
+
+parity: $(VENV)/ready    ## let the official packages score anew and compare; FULL=1: models of full size (10 GB)
+	$(PYTHON) benchmarks/parity/build.py $(if $(MIRROR),--mirror $(MIRROR))
+	$(BIN)/python benchmarks/check_parity.py --rebuild $(if $(FULL),--full)
 
 pictures: demo           ## draw the pictures of the README again; needs chromium
 	$(BIN)/rewardkit score 'demo/clips/*-[dgn]*.mp4' --prompts demo/clips/prompts.csv -o demo/pictures.jsonl --overwrite --quiet

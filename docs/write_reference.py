@@ -1,4 +1,4 @@
-"""Writes what is read off code and results: two reference pages, and the tables of the README.
+"""Writes what is read off code and results: two reference pages, the tables of the README, and rewardkit's own numbers.
 
     python docs/write_reference.py
 
@@ -19,7 +19,8 @@ from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 from rewardkit.cli import app
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
-from rewardkit.rewards.catalog import list_rewards, reward_info
+from rewardkit.rewards.catalog import list_rewards, reward_files, reward_info
+from rewardkit.rewards.release import Release
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -43,6 +44,15 @@ other packages and from your own files.
 """
 
 
+LEARNED_HEAD = """
+The learned rewards. `exact` and `diff` are the greatest differences from the official package's scores on the two ways of
+[preprocessing](../explanation/parity.md), in units of the score, over pictures of eight shapes and five prompts with small random
+weights in the official layout (`python benchmarks/check_parity.py`); milliseconds a frame are for full-size random
+weights at float32 on two x86-64 cores (`python benchmarks/learned_frame_times.py`).
+"""
+EXACT, DIFF, TIME = "greatest difference, exact", "greatest difference, diff", "time a frame, float32, 2 CPU cores"
+
+
 def cli_page() -> str:
     """The command line: every command with its arguments and options."""
     return "\n".join([CLI_HEAD, *(_command(info) for info in app.registered_commands)])
@@ -50,15 +60,49 @@ def cli_page() -> str:
 
 def rewards_page() -> str:
     """The rewards of this package: a table, then what each says of itself."""
-    classes = {name: REWARDS.load(name) for name in list_rewards()}
-    ours = {name: made for name, made in classes.items() if isinstance(made, type) and _is_ours(made)}
+    made = {name: REWARDS.load(name) for name in list_rewards()}
+    ours = {name: thing for name, thing in made.items() if _is_ours(thing)}
     columns = ("Reward", "Measures", "Judges", "Range", "Gradient")
     table = _table(columns, [_card_cells(reward_info(name)) for name in ours])
-    return "\n".join([REWARDS_HEAD, table, *(_reward(reward_info(name), made) for name, made in ours.items())])
+    learned = [name for name, made in ours.items() if isinstance(made, Release)]
+    parts = [REWARDS_HEAD, table, LEARNED_HEAD, _learned_table(learned)]
+    return "\n".join([*parts, *(_reward(reward_info(name), made) for name, made in ours.items())])
 
 
-def _is_ours(made: type) -> bool:
-    return made.__module__.partition(".")[0] == "rewardkit"
+def _is_ours(made: object) -> bool:
+    home = made.build.__module__ if isinstance(made, Release) else getattr(made, "__module__", "")
+    return home.partition(".")[0] == "rewardkit"
+
+
+def _learned_table(names: Iterable[str]) -> str:
+    columns = ("Reward", "Code", "Weights", "Parameters", "Input", "Prompt", "Gradient", "exact", "diff", "ms a frame")
+    return _table(columns, [_learned_cells(reward_info(name)) for name in names])
+
+
+def _learned_cells(card: RewardCard) -> tuple[str, ...]:
+    numbers = measurements().get(card.name, {})
+    return (
+        f"`{card.name}`",
+        card.code_licence,
+        card.weights_licence or "none",
+        "" if card.parameters is None else f"{card.parameters / 1e6:,.0f} M",
+        _text(card.input),
+        f"{card.max_prompt_tokens} tokens" if card.max_prompt_tokens else "none",
+        "yes" if card.differentiable else "no",
+        numbers.get(EXACT, "not run"),
+        numbers.get(DIFF, "not run"),
+        numbers.get(TIME, "not run").removesuffix(" ms"),
+    )
+
+
+def measurements() -> dict[str, dict[str, str]]:
+    """What was measured of each learned reward, in words, from the files that the measuring commands recorded."""
+    found: dict[str, dict[str, str]] = {}
+    for name, numbers in json.loads((RESULTS / "parity.json").read_text())["rewards"].items():
+        found[name] = {EXACT: f"{numbers['exact']:.0e}", DIFF: f"{numbers['diff']:.0e}"}
+    for name, milliseconds in json.loads((RESULTS / "learned_frame_times.json").read_text())["milliseconds"].items():
+        found.setdefault(name, {})[TIME] = f"{milliseconds:,.0f} ms"
+    return dict(sorted(found.items()))
 
 
 def _command(info: CommandInfo) -> str:
@@ -102,15 +146,19 @@ def _card_cells(card: RewardCard) -> tuple[str, ...]:
     )
 
 
-def _reward(card: RewardCard, made: type) -> str:
+def _reward(card: RewardCard, made: object) -> str:
+    documented = made.build if isinstance(made, Release) else made
+    assert callable(documented)
+    needs = [f"`{key}`: {_text(str(source))}." for key, source in reward_files(card.name).items()]
     facts = [
         f"Unit: {_text(card.unit)}.",
         f"Frames unless you choose: `{card.frames}`.",
         "Needs a prompt." if card.needs_prompt else "Reads no prompt.",
         f"Weights: {card.weights_licence or 'none'}. Code: {card.code_licence}.",
+        *needs,
     ]
     options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
-    described = f"::: {made.__module__}.{made.__name__}\n    options:\n      {options}"
+    described = f"::: {documented.__module__}.{documented.__name__}\n    options:\n      {options}"
     return f"## {card.name}\n\n{' '.join(facts)}\n\n{described}\n"
 
 
@@ -129,7 +177,13 @@ def _text(words: str) -> str:
 def readme() -> str:
     """The README with its tables written anew between their marks."""
     text = README.read_text(encoding="utf-8")
-    for name, table in {"rewards": _readme_rewards(), "truth": _readme_truth(), "speed": _readme_speed()}.items():
+    tables = {
+        "rewards": _readme_rewards(),
+        "learned": _learned_table(name for name in list_rewards() if isinstance(REWARDS.load(name), Release)),
+        "truth": _readme_truth(),
+        "speed": _readme_speed(),
+    }
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: written by `python docs/write_reference.py` -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
         assert rest, f"the README has no place for {name}"
@@ -138,7 +192,7 @@ def readme() -> str:
 
 
 def _readme_rewards() -> str:
-    cards = [reward_info(name) for name in list_rewards()]
+    cards = [reward_info(name) for name in list_rewards() if not isinstance(REWARDS.load(name), Release)]
     cells = [
         (f"`{c.name}`", _text(c.summary), c.kind, c.range_in_words, "yes" if c.differentiable else "no") for c in cards
     ]
@@ -178,11 +232,17 @@ def _readme_speed() -> str:
     )
 
 
+def measured_file() -> str:
+    """The numbers that the package shows in `rewardkit info`."""
+    return json.dumps(measurements(), indent=1) + "\n"
+
+
 README = FOLDER.parent.parent / "README.md"
 PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / "cli.md": cli_page,
     FOLDER / "rewards.md": rewards_page,
     README: readme,
+    README.parent / "rewardkit" / "rewards" / "measured.json": measured_file,
 }
 
 if __name__ == "__main__":

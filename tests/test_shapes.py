@@ -1,5 +1,6 @@
 """The shapes in annotations are true: everything a user does with tensors, run with the annotations checked."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from jaxtyping import install_import_hook
 
 hook = install_import_hook("rewardkit", "tests.test_shapes.checked")
 import torch
+import ours
 import rewardkit as rk
 from rewardkit import conformance
 from rewardkit.miniworld.clips import write_clips
@@ -18,6 +20,11 @@ from rewardkit.rewards.catalog import create_model, reward_settings
 hook.uninstall()
 for name in (name for name in rk.list_rewards() if not reward_settings(name)):
     conformance.check_reward(create_model(name, device="cpu"))
+for name in ours.CHECKS:
+    model = ours.build(name, __import__("pathlib").Path(__import__("sys").argv[1]).parent)
+    item = torch.rand(8, 3, 40, 50) if isinstance(model, rk.TemporalReward) else torch.rand(3, 40, 50)
+    model(torch.stack([item, item]).requires_grad_(), ["a cat", "a dog"]).sum().backward()
+    model(torch.stack([item, item]), ["a cat", "a dog"])
 sharp, flicker = rk.create_reward("sharpness", frames="segments:4"), rk.create_reward("flicker")
 samplers = ("all", "first:2", "every:3", "uniform:4", "index:0,-1", "segments:2,first")
 aggregations = ("mean", "min", "max", "quantile:0.3", "trimmed:0.2", "softmin:0.1", "logmeanexp:4")
@@ -49,8 +56,14 @@ def checked(thing: object) -> object:
 
 def run(code: str, *words: object) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root / "benchmarks" / "parity")}
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *map(str, words)],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

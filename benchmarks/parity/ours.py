@@ -1,16 +1,11 @@
 """Our side of the parity check: rewardkit's models, from the same seeded weights as the official ones.
 
-    python benchmarks/parity/ours.py [--full] [NAME ...]
-
-Compares with the golden files, prints the greatest differences, and without --full writes them to
-rewardkit/rewards/measured.json, from which the README's table and `rewardkit info` are made.
+`benchmarks/check_parity.py` is the command, `tests/rewards/test_parity.py` the test.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,24 +114,3 @@ def item(name: str, moving: bool = False) -> Tensor:
         return torch.from_numpy(clips()[name]).permute(0, 3, 1, 2).float() / 255
     picture = pictures()[name.removesuffix("_padded")].convert("RGB")
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"golden files: {', '.join(CHECKS)}")
-    parser.add_argument("--full", action="store_true", help="models of full size; 9 GB of memory")
-    given = parser.parse_args()
-    failed = []
-    for name in given.names or list(CHECKS):
-        with tempfile.TemporaryDirectory() as folder:
-            model = build(name, Path(folder), given.full)
-            exact, diff = (difference(name, model, way, given.full) for way in ("exact", "diff"))
-        fits = exact <= CHECKS[name].exact
-        failed += [] if fits else [name]
-        print(f"{name:16} exact {exact:.1e}  diff {diff:.1e}  {'' if fits else 'TOO FAR'}")
-    if failed:
-        raise SystemExit(f"not equal to the official code: {', '.join(failed)}")
-
-
-if __name__ == "__main__":
-    main()

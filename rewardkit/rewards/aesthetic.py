@@ -26,7 +26,7 @@ V2_WIDTHS = (1024, 128, 64, 16, 1)
 class Tower(Protocol):
     """Pictures as vectors."""
 
-    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image width"]:
+    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image feature"]:
         """One vector a picture, not normalised."""
 
 

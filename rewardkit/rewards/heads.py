@@ -22,7 +22,7 @@ class Head(nn.Module):
         super().__init__()
         self.layers = layers
 
-    def forward(self, features: Float[Tensor, "*any width"]) -> Float[Tensor, "*any score"]:
+    def forward(self, features: Float[Tensor, "*any feature"]) -> Float[Tensor, "*any score"]:
         """What the layers give, in their own precision."""
         given: Tensor = self.layers(features.to(next(self.layers.parameters()).dtype))
         return given

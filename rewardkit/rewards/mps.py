@@ -84,7 +84,7 @@ class MultiDimensionalPreference(ImageReward):
 
 
 def selected(
-    tokens: Float[Tensor, "text token width"], condition: Float[Tensor, "word width"]
+    tokens: Float[Tensor, "text token feature"], condition: Float[Tensor, "word feature"]
 ) -> Bool[Tensor, "text token"]:
     """Tokens that agree with some word of the condition at least `LEAST` as well as their prompt's best token does.
 
@@ -137,6 +137,7 @@ MPS = Release(
         source="MPS, Zhang et al., CVPR 2024, arXiv:2405.14705; Kwai-Kolors/MPS@be9027f, trainer/models",
         code_licence="MIT",
         weights_licence="not stated",
+        score_range=(-100.0, 100.0),
         unit="100 times a cosine; only scores for the same prompt compare",
         needs_prompt=True,
         max_prompt_tokens=77,

@@ -34,10 +34,10 @@ class Tokenizer(Protocol[TokensOut]):
 class DualTower(Protocol[TokensIn]):
     """Pictures and texts as vectors of one space, not normalised."""
 
-    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image width"]:
+    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image feature"]:
         """One vector a picture."""
 
-    def texts(self, tokens: TokensIn) -> Float[Tensor, "text width"]:
+    def texts(self, tokens: TokensIn) -> Float[Tensor, "text feature"]:
         """One vector a text."""
 
 

@@ -32,7 +32,7 @@ class FilmTower(ClipTower):
         super().__init__(architecture)
         self.frame_embedding = nn.Parameter(torch.zeros(1, FRAMES, architecture["vision_cfg"]["width"]))
 
-    def films(self, pixels: Float[Tensor, "film frame 3 height width"]) -> Float[Tensor, "film width"]:
+    def films(self, pixels: Float[Tensor, "film frame 3 height width"]) -> Float[Tensor, "film feature"]:
         """One vector a film, not normalised."""
         self._checkpoint_where_gradient_goes(pixels)
         visual = self.clip.visual

@@ -78,7 +78,7 @@ class BlipTower(nn.Module):
         """Precision of the weights."""
         return self.vision_proj.weight.dtype
 
-    def image_tokens(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image patch width"]:
+    def image_tokens(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image patch feature"]:
         """Every patch after the last norm, class token first, in the tower's precision."""
         gradient = pixels.requires_grad and torch.is_grad_enabled()
         self.visual_encoder.set_grad_checkpointing(gradient)  # activations are computed again on the way back
@@ -86,8 +86,8 @@ class BlipTower(nn.Module):
         return patches
 
     def read(
-        self, tokens: Tokens, patches: Float[Tensor, "text patch width"] | None = None
-    ) -> Float[Tensor, "text textwidth"]:
+        self, tokens: Tokens, patches: Float[Tensor, "text patch seen"] | None = None
+    ) -> Float[Tensor, "text feature"]:
         """What the text tower says at its first token, having looked at `patches`, one picture a text, if any."""
         device = self.vision_proj.weight.device
         hidden: Tensor = self.text_encoder(
@@ -98,11 +98,11 @@ class BlipTower(nn.Module):
         ).last_hidden_state[:, 0]
         return hidden
 
-    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image width"]:
+    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image feature"]:
         """One vector a picture in the common space, not normalised."""
         return widened(self.vision_proj(self.image_tokens(pixels)[:, 0]))
 
-    def texts(self, tokens: Tokens) -> Float[Tensor, "text width"]:
+    def texts(self, tokens: Tokens) -> Float[Tensor, "text feature"]:
         """One vector a text in the common space, not normalised."""
         return widened(self.text_proj(self.read(tokens)))
 

@@ -56,28 +56,28 @@ class ClipTower(nn.Module):
         """What cosines are multiplied by, near 100."""
         return widened(self.clip.logit_scale).exp()
 
-    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image width"]:
+    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image feature"]:
         """One vector a picture, not normalised."""
         self._checkpoint_where_gradient_goes(pixels)
         return widened(self.clip.encode_image(pixels.to(self.dtype)))
 
-    def texts(self, tokens: Int[Tensor, "text token"]) -> Float[Tensor, "text width"]:
+    def texts(self, tokens: Int[Tensor, "text token"]) -> Float[Tensor, "text feature"]:
         """One vector a text, not normalised, taken at its end token."""
         return widened(self.clip.encode_text(tokens.to(self.clip.logit_scale.device)))
 
-    def image_tokens(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image patch width"]:
+    def image_tokens(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image patch feature"]:
         """Every patch in the common space, class token first; without the last norm."""
         self._checkpoint_where_gradient_goes(pixels)
         visual = self.clip.visual
         return widened(visual.transformer(visual._embeds(pixels.to(self.dtype))) @ visual.proj)
 
-    def text_tokens(self, tokens: Int[Tensor, "text token"]) -> Float[Tensor, "text token width"]:
+    def text_tokens(self, tokens: Int[Tensor, "text token"]) -> Float[Tensor, "text token feature"]:
         """Every token of each text in the common space."""
         clip = self.clip
         hidden = clip.token_embedding(tokens.to(clip.logit_scale.device)) + clip.positional_embedding
         return widened(clip.ln_final(clip.transformer(hidden, attn_mask=clip.attn_mask)) @ clip.text_projection)
 
-    def images_at_any_size(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image width"]:
+    def images_at_any_size(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image feature"]:
         """One vector a picture of any size, for ResNet towers: attention pooling without position embedding."""
         visual = self.clip.visual
         hidden = visual.stem(pixels.to(self.dtype))
@@ -145,7 +145,7 @@ def configuration(architecture: Architecture) -> Mapping[str, Any]:
     return found
 
 
-def cosine(a: Float[Tensor, "item width"], b: Float[Tensor, "item width"]) -> Float[Tensor, " item"]:
+def cosine(a: Float[Tensor, "item feature"], b: Float[Tensor, "item feature"]) -> Float[Tensor, " item"]:
     """Cosine of each row of `a` with the same row of `b`."""
     # fp32: near 0.27, where scores of HPSv2 lie, bf16 can only step by 0.002
     return (F.normalize(widened(a), dim=-1) * F.normalize(widened(b), dim=-1)).sum(-1)
@@ -156,7 +156,7 @@ def widened(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def _pooled(pool: Any, hidden: Float[Tensor, "image channel row column"]) -> Float[Tensor, "image width"]:
+def _pooled(pool: Any, hidden: Float[Tensor, "image channel row column"]) -> Float[Tensor, "image feature"]:
     """The mean looks at every place; open_clip's own pooling adds positions, which binds it to one size."""
     places = hidden.flatten(2).transpose(1, 2)
     mean = places.mean(dim=1, keepdim=True)

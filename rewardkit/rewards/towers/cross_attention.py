@@ -28,10 +28,10 @@ class CrossModel(nn.Module):
 
     def forward(
         self,
-        picture: Float[Tensor, "image patch width"],
-        text: Float[Tensor, "image token width"],
+        picture: Float[Tensor, "image patch feature"],
+        text: Float[Tensor, "image token feature"],
         seen: Bool[Tensor, "image token"],
-    ) -> Float[Tensor, "image patch width"]:
+    ) -> Float[Tensor, "image patch feature"]:
         """The picture's patches after having looked at the tokens that are `seen`."""
         for pair in self.layers:
             assert isinstance(pair, nn.ModuleList)
@@ -129,7 +129,7 @@ class Rotary(nn.Module):
     The checkpoint's frequencies are not read but computed, since in bfloat16 they would drift.
     """
 
-    def forward(self, hidden: Float[Tensor, "image head patch width"]) -> Float[Tensor, "image head patch width"]:
+    def forward(self, hidden: Float[Tensor, "image head patch feature"]) -> Float[Tensor, "image head patch feature"]:
         """Each patch turned by its position."""
         precision = torch.promote_types(hidden.dtype, torch.float32)
         step = torch.arange(0, HEAD_WIDTH, 2, device=hidden.device, dtype=precision) / HEAD_WIDTH

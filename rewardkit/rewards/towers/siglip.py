@@ -53,7 +53,7 @@ class SiglipTower(nn.Module):
         """Precision of the weights."""
         return self.vision_model.post_layernorm.weight.dtype
 
-    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image width"]:
+    def images(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image feature"]:
         """One vector a picture, from the attention pool, not normalised."""
         pooled: Tensor = self.vision_model(pixels.to(self.dtype)).pooler_output
         return widened(pooled)
