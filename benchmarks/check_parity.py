@@ -3,9 +3,9 @@
     python benchmarks/check_parity.py [--rebuild] [--full] [NAME ...]
 
 Compares with the golden files in `parity/golden`. With `--rebuild` the official packages score anew first, in the
-environments that `parity/build.py` makes, and what they give must be what the golden files held. `--full` takes models of
-full size (HPSv2 and ImageReward; 10 GB of memory). Without NAME and without --full, results/parity.json is written, from
-which the README's table and `rewardkit info` are made. `make parity` and `make parity FULL=1` do all of it.
+environments that `parity/build.py` makes, and what they give must be what the golden files held. `--full` takes models
+of full size (HPSv2 and ImageReward; 10 GB of memory). Without NAME results/parity.json is written, or parity_full.json;
+from the first the README's table and `rewardkit info` are made. `make parity` and `make parity FULL=1` do all of it.
 """
 
 from __future__ import annotations

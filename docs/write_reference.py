@@ -45,10 +45,10 @@ other packages and from your own files.
 
 
 LEARNED_HEAD = """
-The learned rewards. `exact` and `diff` are the greatest differences from the official package's scores on the two ways of
-[preprocessing](../explanation/parity.md), in units of the score, over pictures of eight shapes and five prompts with small random
-weights in the official layout (`python benchmarks/check_parity.py`); milliseconds a frame are for full-size random
-weights at float32 on two x86-64 cores (`python benchmarks/learned_frame_times.py`).
+The learned rewards. `exact` and `diff` are the greatest differences from the official package's scores on the two ways
+of [preprocessing](../explanation/parity.md), in units of the score, over pictures of eight shapes and five prompts with
+small random weights in the official layout (`python benchmarks/check_parity.py`); milliseconds a frame are for
+full-size random weights at float32 on two x86-64 cores (`python benchmarks/learned_frame_times.py`).
 """
 EXACT, DIFF, TIME = "greatest difference, exact", "greatest difference, diff", "time a frame, float32, 2 CPU cores"
 

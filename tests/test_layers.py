@@ -48,7 +48,9 @@ def test_heavy_libraries_stay_in_the_leaf_that_needs_them() -> None:
     importing = {lib for path in SOURCES for lib in LAZY & {name.partition(".")[0] for name in imports(path)}}
     for library in importing:
         users = [path for path in SOURCES if library in {name.partition(".")[0] for name in imports(path)}]
-        assert len(users) == 1 or {path.parent.name for path in users} == {"towers"}, f"{library} is imported in {users}"
+        assert len(users) == 1 or {path.parent.name for path in users} == {"towers"}, (
+            f"{library} is imported in {users}"
+        )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
