@@ -88,7 +88,7 @@ CARD = RewardCard(
     weights_licence="Apache-2.0",
     score_range=(3.0, 7.5),
     unit="rating from 1 to 10, not bounded",
-    parameters=304_000_000,
+    parameters=304_894_177,
     input="224x224, middle square",
     preprocess=("exact", "diff"),
 )
@@ -112,6 +112,7 @@ AESTHETIC_V1 = Release(
             "source": "LAION-AI/aesthetic-predictor, asthetics_predictor.ipynb",
             "code_licence": "MIT",
             "weights_licence": "MIT",
+            "parameters": 303_966_977,
         }
     ),
     load_aesthetic_v1,

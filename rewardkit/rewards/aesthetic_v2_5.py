@@ -60,7 +60,7 @@ AESTHETIC_V2_5 = Release(
         weights_licence="AGPL-3.0 (head), Apache-2.0 (SigLIP)",
         score_range=(1.0, 10.0),
         unit="rating from 1 to 10; 5.5 and more is good",
-        parameters=429_500_000,
+        parameters=429_546_785,
         input="384x384, squashed; the last 6 rows and columns are not seen",
         preprocess=("exact", "diff"),
     ),

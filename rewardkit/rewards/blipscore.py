@@ -71,7 +71,7 @@ BLIPSCORE = Release(
         unit="cosine of picture and prompt",
         needs_prompt=True,
         max_prompt_tokens=35,
-        parameters=446_000_000,
+        parameters=445_737_984,
         input="224x224, middle square",
         preprocess=("exact", "diff"),
     ),

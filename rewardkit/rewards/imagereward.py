@@ -108,7 +108,7 @@ IMAGEREWARD = Release(
         unit="standard deviations from the authors' mean",
         needs_prompt=True,
         max_prompt_tokens=35,
-        parameters=446_704_000,
+        parameters=446_665_953,
         input="224x224, middle square",
         preprocess=("exact", "diff"),
     ),

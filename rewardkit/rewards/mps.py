@@ -141,7 +141,7 @@ MPS = Release(
         unit="100 times a cosine; only scores for the same prompt compare",
         needs_prompt=True,
         max_prompt_tokens=77,
-        parameters=1_100_000_000,
+        parameters=1_104_606_721,
         input="224x224, middle square",
         preprocess=("exact", "diff"),
     ),

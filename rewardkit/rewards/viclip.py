@@ -133,7 +133,7 @@ VICLIP = Release(
         max_prompt_tokens=WORDS,
         video_level=True,
         frames=f"uniform:{FRAMES}",
-        parameters=427_625_729,
+        parameters=427_590_145,
         input="8 frames of 224x224, middle square",
         preprocess=("exact", "diff"),
     ),

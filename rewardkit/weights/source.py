@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewardkit.errors import BadCheckpointError, MissingWeightsError, UsageError
+from rewardkit.errors import BadCheckpointError, MissingWeightsError, OutputError, UsageError
 
 BYTES_AT_ONCE = 1 << 24
 
@@ -19,7 +19,7 @@ class HubFile:
 
     Attributes:
         repo: `owner/name` on the Hugging Face hub.
-        name: the file, or `*` where the whole repository snapshot is meant.
+        name: the file.
         revision: the commit that is pinned.
         size: bytes; None where nobody has said.
         sha256: of the content; checked after download where known.
@@ -48,6 +48,7 @@ class HubFile:
         Raises:
             MissingWeightsError: it is not in the cache and the hub cannot be reached.
             UsageError: the hub does not give it.
+            OutputError: the cache cannot be written.
             BadCheckpointError: it is not the file that was published.
         """
         from huggingface_hub import hf_hub_download
@@ -55,13 +56,15 @@ class HubFile:
 
         try:
             path = Path(hf_hub_download(self.repo, self.name, revision=self.revision))
-        except (LocalEntryNotFoundError, OSError) as error:
-            if isinstance(error, HfHubHTTPError) and not isinstance(error, LocalEntryNotFoundError):
-                raise UsageError(f"{who}: the hub does not give {self}: {_first_line(error)}") from None
+        except HfHubHTTPError as error:
+            raise UsageError(f"{who}: the hub does not give {self}: {_first_line(error)}") from None
+        except (LocalEntryNotFoundError, ConnectionError, TimeoutError):
             raise MissingWeightsError(
                 f"{who} needs {self}, which is not in {hub_cache()} and cannot be fetched now: run "
                 f"`rewardkit download {who}` where there is a network, or give the path of a copy of yours"
             ) from None
+        except OSError as error:
+            raise OutputError(f"{who}: cannot keep {self} in {hub_cache()}: {_first_line(error)}") from None
         if self.sha256 is not None and sha256_of(path) != self.sha256:
             raise BadCheckpointError(
                 f"{path} is not the file that was published as {self}: its sha256 is {sha256_of(path)[:12]}..., "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rewardkit.errors import BadCheckpointError, MissingWeightsError
+from rewardkit.errors import BadCheckpointError, MissingWeightsError, OutputError
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.catalog import list_rewards, reward_files
 from rewardkit.weights.source import ElsewhereFile, HubFile, in_words, sha256_of
@@ -67,6 +67,29 @@ def test_a_file_with_another_content_is_refused(hub: Path) -> None:
     put(hub, b"something else")
     with pytest.raises(BadCheckpointError, match=r"is not the file that was published as model\.pt"):
         HubFile("someone/model", "model.pt", REVISION, sha256=SHA256).locate("x")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            OutputError,
+            r"x: cannot keep model.pt of someone/model@.*No space left",
+        ),
+        (PermissionError(13, "Permission denied"), OutputError, "Permission denied"),
+        (ConnectionError("cut off"), MissingWeightsError, "cannot be fetched now"),
+    ],
+)
+def test_what_goes_wrong_while_fetching_is_told_apart(
+    hub: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: type[Exception], sentence: str
+) -> None:
+    def fetch(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    with pytest.raises(kind, match=sentence):
+        HubFile("someone/model", "model.pt", REVISION).locate("x")
 
 
 def test_a_file_from_elsewhere_says_where() -> None:
