@@ -56,7 +56,7 @@ def checked(thing: object) -> object:
 
 def run(code: str, *words: object) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root / "benchmarks" / "parity")}
+    environment = {**os.environ, "PYTHONPATH": str(root / "benchmarks" / "parity"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, words)],
         cwd=root,

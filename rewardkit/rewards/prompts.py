@@ -15,17 +15,16 @@ MOST_PROMPTS = 1024
 PROMPTS_AT_ONCE = 64
 
 
-def paired(who: str, prompts: Sequence[str] | None, images: Tensor) -> Sequence[str]:
-    """The prompts, refused unless there is one an image.
+def paired(who: str, prompts: Sequence[str] | None, pixels: Tensor) -> Sequence[str]:
+    """The prompts, refused unless there is one a picture (image, 3, height, width) or one a video.
 
     Raises:
         BadInputError: in the name of `who`.
     """
-    if prompts is None:
-        raise BadInputError(f"{who} needs one prompt per image: got none")
-    if isinstance(prompts, str) or len(prompts) != len(images):
-        got = f"the text {prompts!r}" if isinstance(prompts, str) else f"{len(prompts)} prompts"
-        raise BadInputError(f"{who} needs one prompt per image: got {got}, {len(images)} images")
+    if prompts is None or isinstance(prompts, str) or len(prompts) != len(pixels):
+        what = "video" if pixels.ndim == 5 else "image"
+        got = f"the text {prompts!r}" if isinstance(prompts, str) else "none" if prompts is None else str(len(prompts))
+        raise BadInputError(f"{who} needs one prompt per {what}: got {got} for {len(pixels)} {what}s")
     return prompts
 
 

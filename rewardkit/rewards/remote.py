@@ -21,6 +21,8 @@ from rewardkit.pixels import as_float
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.gradient import refuse_gradient
 from rewardkit.rewards.interface import TemporalReward
+from rewardkit.rewards.preprocessing import as_bytes
+from rewardkit.rewards.prompts import paired
 from rewardkit.serving.scorer_server import LARGEST_BODY, PROTOCOL
 
 LARGEST_ANSWER = 2**24  # bytes
@@ -90,7 +92,7 @@ class RemoteReward(TemporalReward):
             )
         request = {"protocol": PROTOCOL, "videos": [_packed(one) for one in video], "prompts": None}
         if self.card.needs_prompt:
-            request["prompts"] = _paired(name, prompts, video)
+            request["prompts"] = list(paired(name, prompts, video))
         body = json.dumps(request).encode()
         if len(body) > LARGEST_BODY:
             raise BadInputError(
@@ -154,7 +156,9 @@ def _card(said: dict[str, Any], url: str) -> RewardCard:
     name = said.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
         raise UsageError(f"the judge at {url} needs a name of letters, digits, dots and dashes: got {name!r}")
-    return _read(RewardCard, {**said, "name": f"remote:{name}", "differentiable": False, "video_level": True}, url)
+    summary = f"{name}: {said.get('summary', 'a judge in another process')}"
+    ours = {"name": "remote", "summary": summary, "differentiable": False, "video_level": True}
+    return _read(RewardCard, {**said, **ours}, url)
 
 
 def _read(kind: type[KindT], said: object, url: str) -> KindT:
@@ -167,17 +171,9 @@ def _read(kind: type[KindT], said: object, url: str) -> KindT:
 
 
 def _packed(video: Shaped[Tensor, "frame 3 height width"]) -> dict[str, object]:
-    if video.dtype != torch.uint8:
-        video = (as_float(video) * 255).round().clamp(0, 255).to(torch.uint8)
-    pixels = video.permute(0, 2, 3, 1).contiguous().cpu()
+    pixels = video if video.dtype == torch.uint8 else as_bytes(as_float(video))
+    pixels = pixels.permute(0, 2, 3, 1).contiguous().cpu()
     return {"shape": list(pixels.shape), "frames": b64encode(pixels.numpy().tobytes()).decode()}
-
-
-def _paired(name: str, prompts: Sequence[str] | None, video: Tensor) -> list[str]:
-    if prompts is None or isinstance(prompts, str) or len(prompts) != len(video):
-        got = f"{len(prompts)} prompts" if prompts is not None and not isinstance(prompts, str) else repr(prompts)
-        raise BadInputError(f"{name} needs a list of prompts, one a video: got {got}, {len(video)} videos")
-    return list(prompts)
 
 
 def _is_number(score: object) -> bool:

@@ -142,7 +142,7 @@ def test_a_prompt_is_asked_for(name: str) -> None:
     reward = model(name)
     images = pixels(reward)
     for prompts in (None, ["one"], ["one", "two", "three"], "ab"):
-        with pytest.raises(rk.BadInputError, match=f"{reward.card.name} needs one prompt per image: got"):
+        with pytest.raises(rk.BadInputError, match=f"{reward.card.name} needs one prompt per (image|video): got"):
             reward(images, prompts)
 
 

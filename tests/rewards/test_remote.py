@@ -72,7 +72,7 @@ def test_a_judge_that_reads_no_prompt_gets_none(digest: str) -> None:
 
 def test_the_card_is_the_judges_but_promises_no_gradient(letters: str) -> None:
     card = RemoteReward(letters).card
-    assert (card.name, card.frames, card.needs_prompt, card.unit) == ("remote:letters", "uniform:3", True, "letters")
+    assert (card.name, card.frames, card.needs_prompt, card.unit) == ("remote", "uniform:3", True, "letters")
     assert card.score_range == (0, None)
     assert card.video_level
     assert not card.differentiable
@@ -97,7 +97,7 @@ def test_a_remote_judge_conforms(check: Callable[[conformance.Model], None], let
 def test_pixels_that_ask_for_a_gradient_are_refused(digest: str) -> None:
     reward = rk.create_reward(RemoteReward(digest))
     video = (video_of_bytes() / 255).requires_grad_()
-    with pytest.raises(BadInputError, match="remote:my_judge has no gradient but these pixels ask for one"):
+    with pytest.raises(BadInputError, match="remote has no gradient but these pixels ask for one"):
         reward(video)
     with torch.no_grad():
         assert reward(video).tolist() == digests(video_of_bytes())
@@ -174,7 +174,7 @@ def test_what_does_not_answer_as_a_judge_is_an_error_in_use(answer: tuple[int, b
     ("answer", "sentence"),
     [
         ((200, b"oops"), "does not answer in JSON"),
-        ((200, b'{"protocol": 1}'), "remote:plain must give 2 finite numbers, one a video: it gave None"),
+        ((200, b'{"protocol": 1}'), "remote must give 2 finite numbers, one a video: it gave None"),
         ((200, b'{"scores": [1.0]}'), r"it gave \[1.0\]"),
         ((200, b'{"scores": [1.0, NaN]}'), r"it gave \[1.0, nan\]"),
         ((200, b'{"scores": [1.0, 1e39]}'), r"it gave \[1.0, 1e\+39\]"),
@@ -203,8 +203,8 @@ def test_bad_input_is_said_before_anything_is_sent(letters: str, monkeypatch: py
     reward = RemoteReward(letters)
     with pytest.raises(BadInputError, match="needs video of shape"):
         reward(video_of_bytes()[0], ["a", "b"])
-    for prompts, got in ((None, "None"), (["a"], "1 prompts, 2 videos"), ("ab", "'ab'")):
-        with pytest.raises(BadInputError, match=f"needs a list of prompts, one a video: got {got}"):
+    for prompts, got in ((None, "none"), (["a"], "1"), ("ab", "the text 'ab'")):
+        with pytest.raises(BadInputError, match=f"remote needs one prompt per video: got {got} for 2 videos"):
             reward(video_of_bytes(), prompts)
     monkeypatch.setattr(remote, "LARGEST_BODY", 1000)
     with pytest.raises(BadInputError, match=r"2 videos of 4 frames make .*fewer frames or smaller batches"):
