@@ -29,6 +29,14 @@ def record(name: str, result: Mapping[str, object]) -> None:
     print(f"written: {out.relative_to(ROOT)}")
 
 
+def processor() -> str:
+    """Model and what it can: bfloat16 is slow where neither of its instruction sets is there."""
+    facts = Path("/proc/cpuinfo").read_text()
+    model = facts.split("model name")[1].split(":")[1].split("\n")[0].strip()
+    native = sorted(word for word in ("avx512_bf16", "amx_bf16") if f" {word}" in facts)
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}, bfloat16 instructions: {', '.join(native) or 'none'}"
+
+
 def _provenance() -> dict[str, object]:
     return {
         "command": shlex.join(["python", *sys.argv]),

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import golden
 import numpy as np
+import tokens
 import torch
 from material import PROMPTS, clips, pictures, vocabulary
 from torch import Tensor
@@ -22,10 +24,28 @@ from rewardkit.rewards.mps import MpsArchitecture
 from rewardkit.rewards.preprocessing import Way
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.blip import BlipArchitecture
+from rewardkit.rewards.towers.qwen2vl import Qwen2VLArchitecture
 from rewardkit.rewards.towers.siglip import SiglipArchitecture
 from rewardkit.weights.filling import Placement
 
 CPU = Placement(torch.device("cpu"), torch.float32)
+MOMENTS = ("mean", "std")
+
+
+def _bert(folder: Path, sizes: Mapping[str, Any]) -> dict[str, Path]:
+    path = folder / "vocab.txt"
+    path.write_text("\n".join(vocabulary()), encoding="utf-8")
+    return {"tokenizer": path}
+
+
+def _qwen2(folder: Path, sizes: Mapping[str, Any]) -> dict[str, Path]:
+    tokens.write_processor(folder)
+    files = {"tokenizer": folder / "tokenizer.json"}
+    if "norm" in sizes:
+        numbers = {f"{part}_{what}": pair[i] for part, pair in sizes["norm"].items() for i, what in enumerate(MOMENTS)}
+        files["config"] = folder / "model_config.json"
+        files["config"].write_text(json.dumps({"peft_lora_config": sizes["lora"], "inference_config": numbers}))
+    return files
 
 
 class Check(NamedTuple):
@@ -36,12 +56,14 @@ class Check(NamedTuple):
         exact: the greatest difference allowed on the exact path.
         proves: the rewards for which the result stands: those of the same class and architecture.
         sizes: the golden file's architecture as the reward takes it.
+        others: writes what the reward needs beside weights to a folder, for that architecture; paths by setting.
     """
 
     reward: str
     exact: float
     proves: tuple[str, ...]
     sizes: Callable[[Mapping[str, Any]], Any] = dict
+    others: Callable[[Path, Mapping[str, Any]], dict[str, Path]] = _bert
 
 
 def _blip(sizes: Mapping[str, Any]) -> BlipArchitecture:
@@ -58,6 +80,23 @@ def _mps(sizes: Mapping[str, Any]) -> MpsArchitecture:
     return MpsArchitecture(clip, cross["layer_num"], cross["heads"])
 
 
+def _qwen2vl(sizes: Mapping[str, Any]) -> Qwen2VLArchitecture:
+    vision = sizes["vision_config"]
+    return Qwen2VLArchitecture(
+        width=sizes["hidden_size"],
+        inner=sizes["intermediate_size"],
+        layers=sizes["num_hidden_layers"],
+        heads=sizes["num_attention_heads"],
+        key_heads=sizes["num_key_value_heads"],
+        rotary=tuple(sizes["rope_scaling"]["mrope_section"]),
+        vision_width=vision["embed_dim"],
+        vision_layers=vision["depth"],
+        vision_heads=vision["num_heads"],
+        tied=sizes.get("tie_word_embeddings", False),
+    )
+
+
+VIDEOREWARDS = ("videoreward", "videoreward-vq", "videoreward-mq", "videoreward-ta")
 CHECKS = {
     "hpsv2": Check("hpsv2.1", 1e-5, ("hpsv2.0", "hpsv2.1")),
     "imagereward": Check("imagereward", 1e-5, ("imagereward",), _blip),
@@ -71,7 +110,11 @@ CHECKS = {
     "mps": Check("mps", 1e-4, ("mps",), _mps),
     "clip_iqa": Check("clip-iqa", 1e-5, ("clip-iqa",)),
     "viclip": Check("viclip", 1e-5, ("viclip",)),
+    "hpsv3": Check("hpsv3", 1e-5, ("hpsv3",), _qwen2vl, _qwen2),
+    "videoreward": Check("videoreward", 1e-5, VIDEOREWARDS, _qwen2vl, _qwen2),
 }
+LANGUAGE_MODELS = ("hpsv3", "videoreward")
+"""They read a thousand tokens a picture even when tiny: half a second each."""
 
 
 def build(name: str, folder: Path, full: bool = False) -> ImageReward | TemporalReward:
@@ -80,8 +123,7 @@ def build(name: str, folder: Path, full: bool = False) -> ImageReward | Temporal
     assert isinstance(release, Release)
     files = {key: golden.save(made, folder / f"{name}.{key}.pt") for key, made in content["files"].items()}
     if "tokenizer" in release.files:
-        files["tokenizer"] = folder / "vocab.txt"
-        files["tokenizer"].write_text("\n".join(vocabulary()), encoding="utf-8")
+        files |= CHECKS[name].others(folder, content["architecture"])
     sizes = {"architecture": CHECKS[name].sizes(content["architecture"])}
     model = dataclasses.replace(release, defaults={**release.defaults, **sizes}).load(CPU, files)
     model.freeze()

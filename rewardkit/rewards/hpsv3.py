@@ -133,6 +133,7 @@ HPSV3 = Release(
         needs_prompt=True,
         parameters=7_748_610_610,
         input="about 448x448 pixels in any shape, sides in steps of 28",
+        preprocess=("exact", "diff"),
     ),
     load_hpsv3,
     {

@@ -239,12 +239,14 @@ CARD = RewardCard(
     source="VideoReward, Liu et al., arXiv:2501.13918; KwaiVGI/VideoAlign@219ab9d, inference.py",
     code_licence="MIT",
     weights_licence="Apache-2.0",
+    score_range=(None, None),
     unit="standard deviations over the authors' films, the sum of three",
     needs_prompt=True,
     video_level=True,
     frames="uniform:8",
     parameters=2_208_566_272,
     input="two frames a second, about 448x448 pixels in any shape, sides in steps of 28",
+    preprocess=("exact", "diff"),
 )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.rewards.preprocessing import Mode
 
-NAMES = sorted(ours.CHECKS)
+NAMES = sorted(set(ours.CHECKS) - set(ours.LANGUAGE_MODELS))  # those have tests of their own
 Model = ImageReward | TemporalReward
 
 

@@ -17,13 +17,17 @@ import golden
 import tokens
 import torch
 from hpsv3 import HPSv3RewardInferencer
+from hpsv3.dataset.utils import smart_resize
 from material import PROMPTS, pictures
 from safetensors.torch import save_file
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 GAIN = 1.0
+AREA = 256 * 28 * 28  # what HPSv3RewardInferencer.prepare_batch asks for, at least and at most
 TRACED = ("tall", 1)
 """The picture and the number of the prompt whose model input is recorded too."""
+ASKED = ((256, 256), (432, 256), (576, 320), (28, 28), (31, 57), (1, 150), (1080, 1920), (448, 449), (100, 9000))
+"""Heights and widths whose resized ones are recorded."""
 
 
 def main() -> None:
@@ -47,6 +51,7 @@ def main() -> None:
         scores={name: [row[0] for row in rows] for name, rows in outputs.items()},
         sigmas={name: [row[1] for row in rows] for name, rows in outputs.items()},
         trace=trace,
+        sides=[[*asked, *smart_resize(*asked, min_pixels=AREA, max_pixels=AREA)] for asked in ASKED],
     )
 
 

@@ -35,6 +35,8 @@ NORM = {"VQ": (3.6757, 2.2476), "MQ": (1.1646, 1.3811), "TA": (2.8105, 2.5121)}
 FPS = {"two_seconds": 4, "four_seconds": 2}
 """Frames a second of the files: at 2 fps the official code reads 4 frames of the first and all 8 of the second."""
 TRACED = ("tall", 1)
+ASKED = ((256, 256), (256, 432), (576, 320), (28, 28), (31, 57), (1, 150), (1080, 1920), (448, 449), (100, 9000))
+"""Heights and widths whose resized ones are recorded."""
 
 
 def main() -> None:
@@ -52,6 +54,7 @@ def main() -> None:
             normed = score(official, films["four_seconds"], use_norm=True)
             short = score(official, films["two_seconds"], use_norm=True)
             trace = traced(official, films["four_seconds"])
+            sides = resized()
     golden.write(
         "videoreward",
         "VideoVLMRewardInference.reward",
@@ -62,6 +65,7 @@ def main() -> None:
         scores=normed["Overall"],
         parts={"raw": raw, "norm": normed, "norm_of_frames_0_2_5_7": short},
         trace=trace,
+        sides=sides,
     )
 
 
@@ -156,6 +160,13 @@ def traced(official: Any, films: dict[str, str]) -> dict[str, Any]:
         "pixel_std": pixels.std().item(),
         "pixel_row": pixels[pixels.shape[0] // 2, ::97].tolist(),
     }
+
+
+def resized() -> list[list[int]]:
+    """What becomes of the sizes in ASKED."""
+    from vision_process import VIDEO_MIN_PIXELS, smart_resize
+
+    return [[*asked, *smart_resize(*asked, min_pixels=VIDEO_MIN_PIXELS, max_pixels=448 * 448)] for asked in ASKED]
 
 
 if __name__ == "__main__":

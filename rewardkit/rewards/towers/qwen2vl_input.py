@@ -39,13 +39,13 @@ class Tiles(Fit):
     by: Literal["pillow", "torch"]
 
     def exact(self, images: UInt8[Tensor, "image 3 height width"]) -> Tensor:
-        """By what the official code uses; torch, too, rounds to 8 bits there."""
+        """By what the official code uses, on the CPU; torch, too, rounds to 8 bits there."""
         rows, columns = self.sides(*images.shape[-2:])
         if self.by == "pillow":
             return resize_by_pillow(images, rows, columns)
         if images.shape[-2:] == (rows, columns):
             return images
-        small = F.interpolate(images.float(), (rows, columns), mode="bicubic", antialias=True)
+        small = F.interpolate(images.cpu().float(), (rows, columns), mode="bicubic", antialias=True)
         return small.clamp(0, 255).round().to(torch.uint8)
 
     def diff(self, images: Float[Tensor, "image 3 height width"]) -> Tensor:
@@ -59,9 +59,7 @@ class Tiles(Fit):
             BadInputError: it is more than 200 times as long as wide.
         """
         if max(height, width) > LONGEST * min(height, width):
-            raise BadInputError(
-                f"Qwen2-VL reads pictures up to {LONGEST}:1: this one is {width}x{height}; crop it first"
-            )
+            raise BadInputError(f"Qwen2-VL reads pictures up to {LONGEST}:1: got {width}x{height}; crop it first")
         rows, columns = (max(TILE, round(side / TILE) * TILE) for side in (height, width))
         if rows * columns > self.most:
             shrink = math.sqrt(height * width / self.most)
