@@ -20,7 +20,7 @@ class FrozenModel(nn.Module, ABC):
     Attributes:
         card: what it says of itself.
         preprocessing: how pictures get to the model's size; None where they are taken as they are.
-        loaded_from: file name to sha256 of every checkpoint in use; empty for a reward without weights.
+        loaded_from: `setting/file name` to sha256 of every file in use; empty for a reward without weights.
         settings: what was given to the one who built it beside files, as text; part of the reward's spec.
     """
 
@@ -39,7 +39,7 @@ class FrozenModel(nn.Module, ABC):
         return False
 
     def weights_sha256(self) -> dict[str, str]:
-        """File name to sha256 of every checkpoint in use; empty for a reward without weights."""
+        """File, by name, to sha256 of all that is in use; empty for a reward without weights."""
         return dict(self.loaded_from)
 
     def freeze(self) -> None:

@@ -49,7 +49,7 @@ class Release:
         given = read_settings(self.card.name, self.build, settings)
         paths = {key: self._path(key, source, given) for key, source in self.files.items()}
         model = self.build(self.card, placement, **{**self.defaults, **given, **paths})
-        model.loaded_from = {path.name: sha256_of(path) for path in paths.values() if path.is_file()}
+        model.loaded_from = {f"{key}/{path.name}": sha256_of(path) for key, path in paths.items() if path.is_file()}
         return model
 
     def _path(self, key: str, source: Source, given: Mapping[str, object]) -> Path:

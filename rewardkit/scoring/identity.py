@@ -31,7 +31,9 @@ def make_header(
     """What all rows of a run share."""
     models = reward.models()
     weights = {f"{m.card.name}/{file}": sha for m in models for file, sha in m.weights_sha256().items()}
-    code = [[*_code_of(model), model.weights_sha256() or _digest_of_state(model)] for model in models]
+    # by content, not by name: a checkpoint that was moved or renamed is the same
+    held = [sorted(model.weights_sha256().values()) or _digest_of_state(model) for model in models]
+    code = [[*_code_of(model), weights] for model, weights in zip(models, held, strict=True)]
     scales = [part.state_dict() for part in reward.modules() if isinstance(part, Normalised)]
     learned = [[name, value.item()] for s in scales for name, value in s.items() if value.numel() == 1]
     return ScoreHeader(

@@ -57,7 +57,7 @@ def test_rows_and_header_say_what_was_used(folder: Path) -> None:
     assert {row.preprocess for row in rows} == {"exact"}
     assert [row.prompt_truncated for row in rows].count(True) == 1
     assert {row.reward for row in rows} == {"hpsv2.1[frames=uniform:2]"}
-    assert list(table.header.weights_sha256) == ["hpsv2.1/hps.pt"]
+    assert list(table.header.weights_sha256) == ["hpsv2.1/checkpoint/hps.pt"]
     direct = rk.create_reward(line, device="cpu")(rk.read_video(rows[1].path)[None], [rows[1].prompt or ""])
     assert rows[1].score == pytest.approx(direct.item(), abs=1e-5)
 
@@ -79,9 +79,13 @@ def test_the_way_of_preprocessing_can_be_fixed_and_is_other_work(folder: Path) -
 def test_a_moved_checkpoint_is_the_same_work_and_another_one_is_not(folder: Path) -> None:
     first = rk.score_folder("clips", "small.py:HPS[checkpoint=hps.pt]", prompt="a star", out=folder / "c.jsonl")
     (folder / "moved.pt").write_bytes((folder / "hps.pt").read_bytes())
-    moved = rk.create_reward("small.py:HPS[checkpoint=moved.pt]")
-    assert moved.models()[0].weights_sha256()["moved.pt"] == first.header.weights_sha256["hpsv2.1/hps.pt"]
-    assert moved.spec == first.header.reward
+    moved = rk.score_folder("clips", "small.py:HPS[checkpoint=moved.pt]", prompt="a star", out=folder / "d.jsonl")
+    assert moved.header.fingerprint == first.header.fingerprint
+    assert list(moved.header.weights_sha256) == ["hpsv2.1/checkpoint/moved.pt"]
+    content = golden.read("hpsv2")["files"]["checkpoint"]
+    golden.save({**content, "gain": 1.1}, folder / "other.pt")
+    other = rk.score_folder("clips", "small.py:HPS[checkpoint=other.pt]", prompt="a star", out=folder / "e.jsonl")
+    assert other.header.fingerprint != first.header.fingerprint
 
 
 def test_two_heads_on_one_backbone_hold_it_once() -> None:
