@@ -138,7 +138,7 @@ def _help(said: ArgumentInfo | OptionInfo, default: object) -> tuple[str, str]:
 
 def _card_cells(card: RewardCard) -> tuple[str, ...]:
     return (
-        f"[{card.name}](#{card.name})",
+        f"[{card.name}](#{card.name.replace('.', '')})",  # as the anchor of a heading is made
         _text(card.summary),
         "frames together" if card.video_level else "single frames",
         card.range_in_words,
