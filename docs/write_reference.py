@@ -210,16 +210,7 @@ def _readme_speed() -> str:
     reading = json.loads((RESULTS / "video_reading.json").read_text())
     growth = json.loads((RESULTS / "scoring_growth.json").read_text())
     memory = growth["peak_megabytes_by_number_of_clips"]
-    learned = json.loads((RESULTS / "learned_speed.json").read_text())
     rows = [
-        *(
-            (
-                f"`{name}` at float32, 4 frames a video, against `{call}` of its official package",
-                f"{learned[name]['official_score_over_ours']:.1f} times faster",
-                "learned_speed",
-            )
-            for name, call in (("hpsv2.1", "hpsv2.score"), ("imagereward", "ImageReward.score"))
-        ),
         (
             "4 frames of a 300-frame 1080p clip, against decoding all of it",
             f"{reading['sequential_over_sparse']:.1f} times faster",
