@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
+from rewardkit.weights.stored import Tensors, part
 
 Layers = Callable[[], nn.Module]
 
@@ -51,18 +52,15 @@ def linear_stack(width: int, widths: Sequence[int], dropouts: Sequence[float] = 
 
 
 def load_head(who: str, path: Path, layers: Layers, placement: Placement, under: str = "") -> Head:
-    """The head in the checkpoint at `path`, whose names there begin with `under`.
+    """The head in the checkpoint at `path`, whose names there begin with `under`; others are not looked at.
 
     Raises:
         BadCheckpointError: the file holds something else.
     """
-    tensors = read_tensors(who, path)
-    return filled_head(
-        who, {name.removeprefix(under): value for name, value in tensors.items()}, path, layers, placement
-    )
+    return filled_head(who, part(read_tensors(who, path), under), path, layers, placement)
 
 
-def filled_head(who: str, tensors: dict[str, Tensor], path: Path, layers: Layers, placement: Placement) -> Head:
+def filled_head(who: str, tensors: Tensors, path: Path, layers: Layers, placement: Placement) -> Head:
     """A head with these tensors."""
     named = {f"layers.{name}": value for name, value in tensors.items()}
     precision = torch.promote_types(placement.dtype, torch.float32)

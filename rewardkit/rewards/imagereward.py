@@ -9,14 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rewardkit.rewards.card import RewardCard
-from rewardkit.rewards.heads import Head, filled_head, linear_stack
+from rewardkit.rewards.heads import Head, linear_stack, load_head
 from rewardkit.rewards.interface import ImageReward
 from rewardkit.rewards.preprocessing import Crop, Mode, Preprocessing
 from rewardkit.rewards.prompts import PromptCache, paired
 from rewardkit.rewards.release import Release
-from rewardkit.rewards.towers.blip import BertTokenizer, BlipArchitecture, BlipTower, Tokens
-from rewardkit.weights.filling import Placement, filled
-from rewardkit.weights.reading import read_tensors
+from rewardkit.rewards.towers.blip import BertTokenizer, BlipArchitecture, BlipTower, Tokens, load_blip
+from rewardkit.weights.filling import Placement
 from rewardkit.weights.source import HubFile
 
 MEAN, STD = 0.16717362830052426, 1.0333394966054072  # of raw scores over the authors' data; scores are standardised
@@ -84,15 +83,9 @@ def load_imagereward(
         architecture: what the file must hold.
         preprocess: `exact`, `diff`, or `auto`.
     """
-    tensors = read_tensors(card.name, checkpoint)
-    of_head = {name.removeprefix("mlp.layers."): tensors.pop(name) for name in list(tensors) if name.startswith("mlp.")}
-    of_tower = {name.removeprefix("blip."): tensors.pop(name) for name in list(tensors)}
-    head = filled_head(
-        card.name, of_head, checkpoint, lambda: linear_stack(architecture.text_width, HEAD_WIDTHS), placement
-    )
-    tower = filled(
-        card.name, lambda: BlipTower(architecture), of_tower, checkpoint, placement, ["text_encoder.*position_ids"]
-    )
+    tower = load_blip(card.name, checkpoint, architecture, placement, under="blip.")
+    width = architecture.text_width
+    head = load_head(card.name, checkpoint, lambda: linear_stack(width, HEAD_WIDTHS), placement, under="mlp.layers.")
     words = BertTokenizer(card.name, tokenizer)
     return HumanRanking(card, tower, head, words, Preprocessing(Crop(), mode=preprocess))
 

@@ -18,14 +18,12 @@ from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.clip import (
     ClipTower,
     HuggingFaceTokenizer,
-    configuration,
     cosine,
-    filled_clip,
+    load_clip,
     widened,
 )
-from rewardkit.rewards.towers.cross_attention import CrossModel
-from rewardkit.weights.filling import Placement, filled
-from rewardkit.weights.reading import read_tensors
+from rewardkit.rewards.towers.cross_attention import load_cross_model
+from rewardkit.weights.filling import Placement
 from rewardkit.weights.source import ElsewhereFile
 
 CONDITION = (
@@ -113,20 +111,8 @@ def load_mps(
         architecture: what the file must hold.
         preprocess: `exact`, `diff`, or `auto`.
     """
-    tensors = read_tensors(card.name, checkpoint)
-    cross = {name: tensors.pop(name) for name in list(tensors) if name.startswith("cross_model.")}
-    cross = {name.removeprefix("cross_model."): value for name, value in cross.items()}
-    clip = {name.removeprefix("model."): tensors.pop(name) for name in list(tensors)}
-    config = configuration(architecture.clip)
-    tower = filled_clip(card.name, clip, checkpoint, config, placement)
-    layers = filled(
-        card.name,
-        lambda: CrossModel(tower.width, architecture.layers, architecture.heads),
-        cross,
-        checkpoint,
-        placement,
-        ["*inv_freq"],
-    )
+    tower = load_clip(card.name, checkpoint, architecture.clip, placement, under="model.")
+    layers = load_cross_model(card.name, checkpoint, tower.width, architecture.layers, architecture.heads, placement)
     return MultiDimensionalPreference(card, tower, layers, Preprocessing(Crop(offset="transformers"), mode=preprocess))
 
 

@@ -18,8 +18,10 @@ from rewardkit.rewards.prompts import Features, PromptCache, paired
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.clip import Architecture, ClipTower, OpenAITokenizer, configuration, cosine, widened
 from rewardkit.weights.filling import Placement, filled
-from rewardkit.weights.reading import Tensors, read_tensors
-from rewardkit.weights.source import ElsewhereFile
+from rewardkit.weights.reading import read_tensors
+from rewardkit.weights.sharing import shared
+from rewardkit.weights.source import ElsewhereFile, sha256_of
+from rewardkit.weights.stored import Tensors, derived
 
 FRAMES = 8
 WORDS = 32  # tokens, begin and end included
@@ -97,8 +99,12 @@ def load_viclip(
     """
     config = configuration(architecture)
     config = {**config, "text_cfg": {**config["text_cfg"], "context_length": WORDS}}
-    tensors = _renamed(read_tensors(card.name, checkpoint))
-    tower = filled(card.name, lambda: FilmTower(config), tensors, checkpoint, placement)
+
+    def load() -> FilmTower:
+        tensors = _renamed(read_tensors(card.name, checkpoint))
+        return filled(card.name, lambda: FilmTower(config), tensors, checkpoint, placement)
+
+    tower = shared(("viclip", repr(config), sha256_of(checkpoint)), placement, load)
     return ViClip(card, tower, Preprocessing(CropUnclamped(), IMAGENET_COLOURS, preprocess))
 
 
@@ -108,11 +114,11 @@ def _renamed(tensors: Tensors) -> Tensors:
     for name in list(tensors):
         value = tensors.pop(name)
         if name == "temp":
-            named["clip.logit_scale"] = -value.log()
+            named["clip.logit_scale"] = derived(lambda temperature: -temperature.log(), value)
         elif name == "vision_encoder.temporal_positional_embedding":
             named["frame_embedding"] = value
-        elif name == "vision_encoder.conv1.weight" and value.ndim == 5 and value.shape[2] == 1:
-            named["clip.visual.conv1.weight"] = value.squeeze(2)
+        elif name == "vision_encoder.conv1.weight" and len(value.shape) == 5 and value.shape[2] == 1:
+            named["clip.visual.conv1.weight"] = derived(lambda weight: weight.squeeze(2), value)
         elif name.startswith("vision_encoder."):
             named[f"clip.visual.{name.removeprefix('vision_encoder.')}"] = value
         else:

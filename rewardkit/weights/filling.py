@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rewardkit.errors import BadCheckpointError
-from rewardkit.weights.reading import Tensors
+from rewardkit.weights.stored import Tensors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 _BUILDING = threading.Lock()
@@ -36,7 +36,7 @@ def filled(
 ) -> ModuleT:
     """The model that `build` makes, with the weights of `tensors`, frozen and in evaluation mode.
 
-    It is built without memory for its parameters; each tensor is converted, put in place and let go before the next, so
+    It is built without memory for its parameters; each tensor is read, converted and put in place before the next.
     `tensors` is empty afterwards.
 
     Args:
@@ -60,7 +60,7 @@ def filled(
             del tensors[name]
     _check(who, path, {name: value.shape for name, value in wanted.items()}, tensors)
     for name in wanted:
-        _put(model, name, tensors.pop(name), placement)
+        _put(model, name, tensors.pop(name).read(), placement)
     for module in model.modules():  # what no checkpoint holds, such as masks
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.device != placement.device:

@@ -1,27 +1,30 @@
-"""Reading the tensors of a checkpoint file. Nothing in the file is ever run."""
+"""Finding the tensors of a checkpoint file. Nothing in the file is ever run."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from rewardkit.errors import BadCheckpointError, UsageError
+from rewardkit.weights.stored import Stored, Tensors, in_memory
 from rewardkit.weights.torchscript import is_torchscript, read_torchscript
 
-Tensors = dict[str, Tensor]
 TOPS = ("state_dict", "model", "module", "model_state_dict")
 """Keys under which training scripts keep the weights."""
 
 
 def read_tensors(who: str, path: Path) -> Tensors:
-    """Every tensor of a checkpoint by name, on the CPU, as it is stored.
+    """Every tensor of a checkpoint by name; its numbers are read, as they are stored, when they are asked for.
 
     Reads safetensors, `torch.save` files (with `weights_only=True`), and TorchScript archives, of which only the
     numbers are taken. What training scripts wrap around the weights (`state_dict`, `model`, `module`) is taken off.
@@ -35,7 +38,16 @@ def read_tensors(who: str, path: Path) -> Tensors:
     reader = _reader(who, path)
     with _explained(who, path):
         found = reader(path)
-    return _flat(who, path, found)
+    for top in TOPS:
+        if isinstance(found, dict) and isinstance(found.get(top), dict):
+            found = found[top]
+    values = {name: _stored(path, value) for name, value in found.items()} if isinstance(found, dict) else {}
+    tensors = {name: _guarded(who, path, value) for name, value in values.items() if isinstance(value, Stored)}
+    strange = next((name for name in values if name not in tensors), None)
+    if not tensors or strange is not None:
+        kind = f"{type(values[strange]).__name__} under {strange!r}" if strange is not None else type(found).__name__
+        raise BadCheckpointError(f"{who} cannot use {path}: expected a state dict of tensors, found {kind}")
+    return tensors
 
 
 def _reader(who: str, path: Path) -> Callable[[Path], object]:
@@ -65,25 +77,67 @@ def _reader(who: str, path: Path) -> Callable[[Path], object]:
 
 
 def _read_safetensors(path: Path) -> object:
-    from safetensors.torch import load_file
+    def read(name: str) -> Tensor:
+        with safe_open(path, framework="pt") as file:  # closed each time, or every page read stays in memory
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
 
-    return load_file(path, device="cpu")
+    with safe_open(path, framework="pt") as file:
+        shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    return {name: Stored(shape, partial(read, name)) for name, shape in shapes.items()}
 
 
 def _read_zip(path: Path) -> object:
-    return read_torchscript(path) if is_torchscript(path) else _read_torch(path)
+    if is_torchscript(path):
+        return read_torchscript(path)
+    with zipfile.ZipFile(path) as archive:
+        plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+    return _read_torch(path, whole=not plain)
 
 
-def _read_torch(path: Path) -> object:
-    with torch.serialization.safe_globals(_numpy_scalars()):
+def _read_torch(path: Path, whole: bool = True) -> object:
+    """What `torch.save` wrote; tensors without numbers, which know where those lie, unless it is read whole.
+
+    Files of the old kind, which begin with a pickle, can only be read whole.
+    """
+    with torch.serialization.safe_globals(_numpy_scalars()), nullcontext() if whole else FakeTensorMode():
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     return loaded
 
 
+def _stored(path: Path, value: object) -> object:
+    """A tensor as one that is read later; anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    if not isinstance(value, FakeTensor):
+        return in_memory(value)
+    storage = value.untyped_storage()
+    place, size = storage._checkpoint_offset or 0, storage.nbytes()
+    dtype, shape, stride, start = value.dtype, value.shape, value.stride(), value.storage_offset()
+
+    def read() -> Tensor:
+        numbers = torch.empty(size // dtype.itemsize, dtype=dtype)
+        with path.open("rb") as file:
+            file.seek(place)
+            if file.readinto(numbers.view(torch.uint8).numpy().data) < size:
+                raise EOFError("it has become shorter")
+        return numbers.as_strided(shape, stride, start)
+
+    return Stored(shape, read)
+
+
+def _guarded(who: str, path: Path, stored: Stored) -> Stored:
+    """The same, with its own errors explained."""
+
+    def read() -> Tensor:
+        with _explained(who, path):
+            return stored.read()
+
+    return Stored(stored.shape, read)
+
+
 def _numpy_scalars() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     """What rebuilds a plain number of numpy, which some official files (HPS_v2.pt) keep beside the weights."""
-    import numpy as np
-
     scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
     return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, np.dtypes.Float64DType]
 
@@ -104,16 +158,3 @@ def _explained(who: str, path: Path) -> Iterator[None]:
         raise BadCheckpointError(
             f"{who} cannot read {path}, perhaps it was cut short; download it again: {reason}"
         ) from None
-
-
-def _flat(who: str, path: Path, found: object) -> Tensors:
-    """The dictionary of tensors inside what was read."""
-    for top in TOPS:
-        if isinstance(found, dict) and isinstance(found.get(top), dict):
-            found = found[top]
-    tensors = found if isinstance(found, dict) else {}
-    strange = next((key for key, value in tensors.items() if not isinstance(value, Tensor)), None)
-    if not tensors or strange is not None:
-        kind = f"{type(tensors[strange]).__name__} under {strange!r}" if strange is not None else type(found).__name__
-        raise BadCheckpointError(f"{who} cannot use {path}: expected a state dict of tensors, found {kind}")
-    return dict(tensors)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from rewardkit.weights.stored import Stored, Tensors
 
 DTYPES = {
     "FloatStorage": torch.float32,
@@ -33,7 +36,7 @@ def is_torchscript(path: Path) -> bool:
         return any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist())
 
 
-def read_torchscript(path: Path) -> dict[str, Tensor]:
+def read_torchscript(path: Path) -> Tensors:
     """Every tensor in the archive, named by the modules that hold it.
 
     Raises:
@@ -42,8 +45,8 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     with zipfile.ZipFile(path) as archive:
         (pickled,) = (name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl")
         with archive.open(pickled) as file:
-            root = _Attributes(file, archive, str(PurePosixPath(pickled).parent)).load()
-    tensors: dict[str, Tensor] = {}
+            root = _Attributes(file, path, str(PurePosixPath(pickled).parent)).load()
+    tensors: Tensors = {}
     _collect("", root, tensors)
     return tensors
 
@@ -58,9 +61,9 @@ class _Shell:
 class _Attributes(pickle.Unpickler):
     """Reads attributes; the only functions it can name rebuild a tensor or an ordered dictionary."""
 
-    def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
+    def __init__(self, file: Any, path: Path, folder: str) -> None:
         super().__init__(file)
-        self._archive, self._folder = archive, folder
+        self._path, self._folder = path, folder
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
@@ -75,18 +78,25 @@ class _Attributes(pickle.Unpickler):
             return list
         raise pickle.UnpicklingError(f"Unsupported global: {module}.{name}")
 
-    def persistent_load(self, identity: Any) -> Tensor:
+    def persistent_load(self, identity: Any) -> Callable[[], Tensor]:
         _, dtype, key, _, count = identity
-        raw = bytearray(self._archive.read(f"{self._folder}/data/{key}"))
-        return torch.frombuffer(raw, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+
+        def storage() -> Tensor:
+            with zipfile.ZipFile(self._path) as archive:
+                raw = bytearray(archive.read(f"{self._folder}/data/{key}"))
+            return torch.frombuffer(raw, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+
+        return storage
 
 
-def _tensor(storage: Tensor, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
-    return storage.as_strided(shape, stride, offset)
+def _tensor(
+    storage: Callable[[], Tensor], offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> Stored:
+    return Stored(torch.Size(shape), lambda: storage().as_strided(shape, stride, offset))
 
 
-def _collect(prefix: str, value: object, into: dict[str, Tensor]) -> None:
-    if isinstance(value, Tensor):
+def _collect(prefix: str, value: object, into: Tensors) -> None:
+    if isinstance(value, Stored):
         into[prefix] = value
     elif isinstance(value, _Shell):
         for name, attribute in value.attributes.items():

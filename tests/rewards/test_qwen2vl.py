@@ -24,6 +24,7 @@ from rewardkit.rewards.towers.qwen2vl import Qwen2VLArchitecture, Qwen2VLTower, 
 from rewardkit.rewards.towers.qwen2vl_input import IMAGE, Tiles, patches
 from rewardkit.rewards.videoreward import HumanFeedback
 from rewardkit.weights.filling import parameters_on_meta
+from rewardkit.weights.stored import in_memory
 
 PROMPTS = list(ours.PROMPTS)
 EXACT = 1e-5  # float32 sums in another order
@@ -285,18 +286,18 @@ def test_lora_is_dissolved_in_the_weights() -> None:
     top = "base_model.model.model.layers.0.q_proj"
     found = merged(
         {
-            f"{top}.base_layer.weight": base.bfloat16(),
-            f"{top}.lora_A.default.weight": down,
-            f"{top}.lora_B.default.weight": up,
-            "base_model.model.rm_head.weight": other,
+            f"{top}.base_layer.weight": in_memory(base.bfloat16()),
+            f"{top}.lora_A.default.weight": in_memory(down),
+            f"{top}.lora_B.default.weight": in_memory(up),
+            "base_model.model.rm_head.weight": in_memory(other),
         },
         scale=2.0,
     )
     assert sorted(found) == ["model.layers.0.q_proj.weight", "rm_head.weight"]
     torch.testing.assert_close(
-        found["model.layers.0.q_proj.weight"], base.bfloat16() + 2 * torch.einsum("or,ri->oi", up, down)
+        found["model.layers.0.q_proj.weight"].read(), base.bfloat16() + 2 * torch.einsum("or,ri->oi", up, down)
     )
-    assert torch.equal(found["rm_head.weight"], other)
+    assert torch.equal(found["rm_head.weight"].read(), other)
 
 
 @pytest.fixture

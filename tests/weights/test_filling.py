@@ -12,6 +12,7 @@ from torch import nn
 from rewardkit.errors import BadCheckpointError
 from rewardkit.weights.filling import Placement, filled, parameters_on_meta
 from rewardkit.weights.sharing import shared
+from rewardkit.weights.stored import Stored, Tensors, derived, in_memory, part
 
 CPU = torch.device("cpu")
 
@@ -25,9 +26,9 @@ class Net(nn.Module):
         self.register_buffer("mask", torch.full((2, 2), 5.0), persistent=False)
 
 
-def weights() -> dict[str, torch.Tensor]:
+def weights() -> Tensors:
     torch.manual_seed(0)
-    return {name: torch.rand(value.shape) for name, value in Net().state_dict().items()}
+    return {name: in_memory(torch.rand(value.shape)) for name, value in Net().state_dict().items()}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -37,7 +38,7 @@ def test_every_tensor_is_in_its_place_in_the_precision_asked_for(dtype: torch.dt
     for name, value in net.state_dict().items():
         wide = torch.promote_types(dtype, torch.float32)
         assert value.dtype == (wide if value.ndim == 0 else dtype)
-        assert torch.equal(value, given[name].to(value.dtype))
+        assert torch.equal(value, given[name].read().to(value.dtype))
     assert torch.equal(net.mask, torch.full((2, 2), 5.0))
     assert not any(weight.requires_grad for weight in net.parameters())
     assert not net.training
@@ -67,9 +68,9 @@ def test_parameters_that_are_replaced_take_no_memory() -> None:
     ("change", "sentence"),
     [
         (lambda w: w.pop("layer.bias"), "of the 4 tensors expected 1 are missing, such as layer.bias"),
-        (lambda w: w.update(other=torch.ones(1)), "1 are unknown to it, such as other"),
+        (lambda w: w.update(other=in_memory(torch.ones(1))), "1 are unknown to it, such as other"),
         (
-            lambda w: w.update({"layer.bias": torch.ones(7)}),
+            lambda w: w.update({"layer.bias": in_memory(torch.ones(7))}),
             r"1 have another shape.*layer.bias: \(7,\) instead of \(2,\)",
         ),
         (lambda w: w.clear(), "of the 4 tensors expected 4 are missing"),
@@ -84,8 +85,42 @@ def test_what_does_not_fit_is_refused_in_one_sentence(change: object, sentence: 
 
 
 def test_names_that_may_be_left_out_are() -> None:
-    given = weights() | {"a.position_ids": torch.arange(3), "b.c.position_ids": torch.arange(3)}
+    given = weights() | {name: in_memory(torch.arange(3)) for name in ("a.position_ids", "b.c.position_ids")}
     filled("x", Net, given, Path("x.pt"), Placement(CPU, torch.float32), drop=["*position_ids"])
+
+
+def test_tensors_are_read_one_at_a_time_and_only_those_that_are_needed() -> None:
+    read: list[str] = []
+
+    def watched(name: str, value: Stored) -> Stored:
+        def note() -> torch.Tensor:
+            read.append(name)
+            return value.read()
+
+        return Stored(value.shape, note)
+
+    given = {name: watched(name, value) for name, value in weights().items()}
+    given["momentum"] = watched("momentum", in_memory(torch.ones(3)))
+    assert read == []
+    filled("x", Net, given, Path("x.pt"), Placement(CPU, torch.float32), drop=["momentum"])
+    assert sorted(read) == sorted(Net().state_dict())
+
+
+def test_a_derived_tensor_knows_its_shape_before_anything_is_read() -> None:
+    def fail() -> torch.Tensor:
+        raise AssertionError("read too early")
+
+    rows = derived(lambda a, b: torch.cat([a, b]).T, Stored(torch.Size((2, 3)), fail), Stored(torch.Size((4, 3)), fail))
+    assert rows.shape == (3, 6)
+    a, b = torch.rand(2, 3), torch.rand(4, 3)
+    rows = derived(lambda a, b: torch.cat([a, b]).T, in_memory(a), in_memory(b))
+    assert torch.equal(rows.read(), torch.cat([a, b]).T)
+
+
+def test_a_part_is_what_lies_under_a_prefix() -> None:
+    one, other = in_memory(torch.ones(1)), in_memory(torch.ones(2))
+    assert part({"a.x": one, "b.a.x": other}, "a.") == {"x": one}
+    assert part({"a.x": one}, "") == {"a.x": one}
 
 
 @pytest.fixture

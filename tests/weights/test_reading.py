@@ -14,15 +14,18 @@ from torch import Tensor, nn
 
 from rewardkit.errors import BadCheckpointError, UsageError
 from rewardkit.weights.reading import read_tensors
+from rewardkit.weights.stored import Stored
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([1.0, 2.0]), "steps": torch.tensor(7)}
 
 
-def check(found: dict[str, Tensor]) -> None:
-    assert found.keys() == WEIGHTS.keys()
-    for name, value in WEIGHTS.items():
-        assert torch.equal(found[name], value)
-        assert found[name].dtype == value.dtype
+def check(found: dict[str, Stored], wanted: dict[str, Tensor] = WEIGHTS) -> None:
+    assert found.keys() >= wanted.keys()
+    for name, value in wanted.items():
+        assert found[name].shape == value.shape, name
+        read = found[name].read()
+        assert torch.equal(read, value), name
+        assert read.dtype == value.dtype
 
 
 @pytest.mark.parametrize("top", [None, "state_dict", "model", "module"])
@@ -61,10 +64,32 @@ class Layers(nn.Module):
 def test_torchscript_archives_give_the_state_dict_of_the_module(tmp_path: Path) -> None:
     model = Layers().eval()
     torch.jit.trace(model, torch.rand(2, 3)).save(str(tmp_path / "x.pt"))
-    found = read_tensors("x", tmp_path / "x.pt")
-    for name, value in model.state_dict().items():
-        assert torch.equal(found[name], value), name
-        assert found[name].dtype == value.dtype
+    check(read_tensors("x", tmp_path / "x.pt"), model.state_dict())
+
+
+def test_views_and_every_precision_are_read_from_their_place(tmp_path: Path) -> None:
+    whole = torch.rand(6, 8, dtype=torch.float64)
+    weights = {"whole": whole, "view": whole[1:3, ::2], "turned": whole.T, "empty": torch.empty(0, 3)}
+    weights |= {str(dtype): torch.rand(3, 2).to(dtype) for dtype in (torch.float16, torch.bfloat16, torch.int64)}
+    torch.save(weights, tmp_path / "x.pt")
+    check(read_tensors("x", tmp_path / "x.pt"), weights)
+
+
+def test_an_archive_that_someone_squeezed(tmp_path: Path) -> None:
+    torch.save(WEIGHTS, tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "x.pt", "w") as squeezed:
+        for entry in plain.infolist():
+            squeezed.writestr(entry.filename, plain.read(entry), zipfile.ZIP_DEFLATED)
+    check(read_tensors("x", tmp_path / "x.pt"))
+
+
+def test_a_file_that_is_cut_after_it_was_opened(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(WEIGHTS, path)
+    found = read_tensors("x", path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BadCheckpointError, match=r"x cannot read .*x.pt, perhaps it was cut short"):
+        found["a.weight"].read()
 
 
 class Bomb:

@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rewardkit.errors import BadCheckpointError
 from rewardkit.rewards.towers.clip import widened
+from rewardkit.weights.filling import Placement, filled
+from rewardkit.weights.reading import read_tensors
+from rewardkit.weights.sharing import shared
+from rewardkit.weights.source import sha256_of
+from rewardkit.weights.stored import Tensors, derived, part
 
 LONGEST = 35  # tokens, begin and end included
 VOCABULARY = 30522
+PARTS = ("visual_encoder.", "text_encoder.", "vision_proj.", "text_proj.")
+POSITIONS = "visual_encoder.pos_embed"
 ADDED = 2  # [DEC] and [ENC], which have rows in the embedding
 
 
@@ -105,6 +113,39 @@ class BlipTower(nn.Module):
     def texts(self, tokens: Tokens) -> Float[Tensor, "text feature"]:
         """One vector a text in the common space, not normalised."""
         return widened(self.text_proj(self.read(tokens)))
+
+
+def load_blip(who: str, path: Path, sizes: BlipArchitecture, placement: Placement, under: str = "") -> BlipTower:
+    """The towers in the checkpoint at `path`, shared as `load_clip` shares.
+
+    What else the file holds under `under` is left out: a head, a decoder, the momentum copies that BLIP trains with.
+
+    Raises:
+        BadCheckpointError: the file holds something else.
+    """
+
+    def load() -> BlipTower:
+        tensors = part(read_tensors(who, path), under)
+        kept = {name: value for name, value in tensors.items() if name.startswith(PARTS)}
+        _resize_positions(kept, sizes)
+        return filled(who, lambda: BlipTower(sizes), kept, path, placement, ["text_encoder.*position_ids"])
+
+    return shared(("blip", sizes, sha256_of(path), under), placement, load)
+
+
+def _resize_positions(tensors: Tensors, sizes: BlipArchitecture) -> None:
+    """Position embeddings of a checkpoint trained at another size, as salesforce/BLIP, models/vit.py does it."""
+    positions, side = tensors.get(POSITIONS), sizes.size // sizes.patch
+    if positions is None or positions.shape[1] == 1 + side * side:
+        return
+    own = round((positions.shape[1] - 1) ** 0.5)
+
+    def resize(values: Tensor) -> Tensor:
+        grid = values[:, 1:].float().view(1, own, own, -1).permute(0, 3, 1, 2)
+        resized = F.interpolate(grid, (side, side), mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+        return torch.cat([values[:, :1].float(), resized], dim=1)
+
+    tensors[POSITIONS] = derived(resize, positions)
 
 
 class BertTokenizer:

@@ -19,6 +19,7 @@ from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
 from rewardkit.weights.source import sha256_of
+from rewardkit.weights.stored import part
 
 Architecture = str | Mapping[str, Any]
 """The name of an open_clip configuration such as `ViT-H-14`, or one written out in its form."""
@@ -105,7 +106,7 @@ def load_clip(
         architecture: what it must be. Weights of OpenAI need a configuration with QuickGELU (`ViT-L-14-quickgelu`):
             with the other one every score is silently wrong.
         placement: device and precision.
-        under: the prefix that tower's names have in a file that holds more than the tower.
+        under: the prefix that the tower's names have in a file that holds more; other names are not looked at.
 
     Raises:
         BadCheckpointError: the file holds something else.
@@ -113,20 +114,11 @@ def load_clip(
     config = configuration(architecture)
 
     def load() -> ClipTower:
-        tensors = read_tensors(who, path)
-        return filled_clip(who, {n.removeprefix(under): tensors.pop(n) for n in list(tensors)}, path, config, placement)
+        named = to_open_clip(part(read_tensors(who, path), under))
+        named = {f"clip.{name}": tensor for name, tensor in named.items()}
+        return filled(who, lambda: ClipTower(config), named, path, placement, [f"clip.{pattern}" for pattern in DROP])
 
     return shared(("clip", repr(config), sha256_of(path), under), placement, load)
-
-
-def filled_clip(
-    who: str, tensors: dict[str, Tensor], path: Path, config: Mapping[str, Any], placement: Placement
-) -> ClipTower:
-    """A tower with these tensors, which are taken out of the dictionary."""
-    named = to_open_clip(tensors)
-    for name in list(named):
-        named[f"clip.{name}"] = named.pop(name)
-    return filled(who, lambda: ClipTower(config), named, path, placement, [f"clip.{pattern}" for pattern in DROP])
 
 
 def configuration(architecture: Architecture) -> Mapping[str, Any]:

@@ -7,6 +7,8 @@ import re
 import torch
 from torch import Tensor
 
+from rewardkit.weights.stored import Tensors, derived
+
 RENAMED = (
     (r"^(?:vision_model|text_model)\.encoder\.layers\.(\d+)\.", r"\1|"),
     (r"layer_norm1\.", "ln_1."),
@@ -31,28 +33,32 @@ SINGLE = {
 TRANSPOSED = {"visual_projection.weight": "visual.proj", "text_projection.weight": "text_projection"}
 
 
-def to_open_clip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors under open_clip's names; taken out of `tensors` one by one, so that none stands twice.
+def to_open_clip(tensors: Tensors) -> Tensors:
+    """The same tensors under open_clip's names; `tensors` is emptied.
 
     Names that are no CLIP's are kept, so that they can be told as unknown.
     """
     if not any(name.startswith("vision_model.") for name in tensors):
         return tensors
-    named: dict[str, Tensor] = {}
+    named: Tensors = {}
     for name in list(tensors):
         if name not in tensors:  # taken along with its query, key or value
             continue
         if name in TRANSPOSED:
-            named[TRANSPOSED[name]] = tensors.pop(name).T.contiguous()
+            named[TRANSPOSED[name]] = derived(lambda weight: weight.T.contiguous(), tensors.pop(name))
         elif (found := re.fullmatch(r"(.*self_attn\.)[qkv]_proj\.(weight|bias)", name)) and _whole(found, tensors):
             parts = [tensors.pop(f"{found[1]}{part}_proj.{found[2]}") for part in "qkv"]
-            named[_block(found[1].replace("self_attn", "attn")) + f"in_proj_{found[2]}"] = torch.cat(parts)
+            named[_block(found[1].replace("self_attn", "attn")) + f"in_proj_{found[2]}"] = derived(_joined, *parts)
         else:
             named[SINGLE.get(name) or _block(name)] = tensors.pop(name)
     return named
 
 
-def _whole(found: re.Match[str], tensors: dict[str, Tensor]) -> bool:
+def _joined(*parts: Tensor) -> Tensor:
+    return torch.cat(parts)
+
+
+def _whole(found: re.Match[str], tensors: Tensors) -> bool:
     return all(f"{found[1]}{part}_proj.{found[2]}" in tensors for part in "qkv")
 
 

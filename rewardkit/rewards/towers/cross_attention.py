@@ -7,13 +7,35 @@ feed-forward branch.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from rewardkit.weights.filling import Placement, filled
+from rewardkit.weights.reading import read_tensors
+from rewardkit.weights.sharing import shared
+from rewardkit.weights.source import sha256_of
+from rewardkit.weights.stored import part
+
 HEAD_WIDTH = 64
 WIDENING = 4
+
+
+def load_cross_model(who: str, path: Path, width: int, layers: int, heads: int, placement: Placement) -> CrossModel:
+    """The layers in the checkpoint at `path`, shared as `load_clip` shares.
+
+    Raises:
+        BadCheckpointError: the file holds something else.
+    """
+
+    def load() -> CrossModel:
+        tensors = part(read_tensors(who, path), "cross_model.")
+        return filled(who, lambda: CrossModel(width, layers, heads), tensors, path, placement, ["*inv_freq"])
+
+    return shared(("mps", width, layers, heads, sha256_of(path)), placement, load)
 
 
 class CrossModel(nn.Module):

@@ -19,9 +19,10 @@ from rewardkit.rewards.heads import Head, filled_head
 from rewardkit.rewards.towers.qwen2vl_input import PATCH, TOGETHER, Reading, patches
 from rewardkit.rewards.towers.recompute import recompute
 from rewardkit.weights.filling import Placement, filled
-from rewardkit.weights.reading import Tensors, read_tensors
+from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
 from rewardkit.weights.source import sha256_of
+from rewardkit.weights.stored import Tensors, derived, part
 
 
 class Qwen2VLArchitecture(NamedTuple):
@@ -144,11 +145,10 @@ def load_judge(
         tensors = read_tensors(who, path)
         if lora_scale is not None:
             tensors = merged(tensors, lora_scale)
-        ours = [name for name in tensors if name.startswith("rm_head.")]
-        top = {name.removeprefix("rm_head."): tensors.pop(name) for name in ours}
+        top = part(tensors, "rm_head.")
         if sizes.tied and "lm_head.weight" in tensors:  # the official code loads this one last into both
             tensors["model.embed_tokens.weight"] = tensors["lm_head.weight"]
-        named = {_name(name): tensors.pop(name) for name in list(tensors)}
+        named = {_name(name): tensor for name, tensor in tensors.items() if not name.startswith("rm_head.")}
         tower = filled(who, lambda: Qwen2VLTower(sizes, words), named, path, placement, ["lm_head.weight"])
         recompute(tower.model.visual.blocks)
         recompute(tower.model.language_model.layers)
@@ -165,15 +165,18 @@ def _name(name: str) -> str:
 
 
 def merged(tensors: Tensors, scale: float) -> Tensors:
-    """Weights in which the LoRA of peft is dissolved: base + scale * B A, computed in float32; `tensors` is emptied.
+    """Weights in which the LoRA of peft is dissolved: base + scale * B A, computed in float32.
 
     What is not in pairs keeps its name, and so is unknown to the model.
     """
-    plain = {name.removeprefix("base_model.model."): tensors.pop(name) for name in list(tensors)}
+
+    def add(base: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        return base.float() + scale * (up.float() @ down.float())
+
+    plain = {name.removeprefix("base_model.model."): value for name, value in tensors.items()}
     for name in [name for name in plain if name.endswith(".lora_A.default.weight")]:
         layer = name.removesuffix(".lora_A.default.weight")
         base, up = f"{layer}.base_layer.weight", f"{layer}.lora_B.default.weight"
         if base in plain and up in plain:
-            change = plain.pop(up).float() @ plain.pop(name).float()
-            plain[base] = plain[base].float() + scale * change
-    return {name.replace(".base_layer.", "."): plain.pop(name) for name in list(plain)}
+            plain[base] = derived(add, plain[base], plain.pop(up), plain.pop(name))
+    return {name.replace(".base_layer.", "."): value for name, value in plain.items()}
