@@ -98,9 +98,10 @@ class BlipTower(nn.Module):
     ) -> Float[Tensor, "text feature"]:
         """What the text tower says at its first token, having looked at `patches`, one picture a text, if any."""
         device = self.vision_proj.weight.device
+        longest = int(tokens.mask.sum(dim=1).max())  # what fills up the rest is looked at by no one
         hidden: Tensor = self.text_encoder(
-            input_ids=tokens.ids.to(device),
-            attention_mask=tokens.mask.to(device),
+            input_ids=tokens.ids[:, :longest].to(device),
+            attention_mask=tokens.mask[:, :longest].to(device),
             encoder_hidden_states=patches,
             is_decoder=False,  # a text is read as a whole, not from left to right
         ).last_hidden_state[:, 0]
