@@ -210,6 +210,9 @@ def _readme_speed() -> str:
     reading = json.loads((RESULTS / "video_reading.json").read_text())
     growth = json.loads((RESULTS / "scoring_growth.json").read_text())
     memory = growth["peak_megabytes_by_number_of_clips"]
+    learned = json.loads((RESULTS / "learned_speed.json").read_text())
+    loading = json.loads((RESULTS / "learned_memory.json").read_text())["loading"].values()
+    packages = {"hpsv2.1": "hpsv2.score", "imagereward": "ImageReward.score"}
     rows = [
         (
             "4 frames of a 300-frame 1080p clip, against decoding all of it",
@@ -225,6 +228,19 @@ def _readme_speed() -> str:
             "peak memory, scoring 1,000 clips against 100",
             f"{memory['1000']} MB against {memory['100']} MB",
             "scoring_growth",
+        ),
+        *(
+            (
+                f"`{name}` at full size, 4 frames a video, float32, against the official `{call}`",
+                f"{learned[name]['official_score_over_ours']:.1f} times faster",
+                "learned_speed",
+            )
+            for name, call in packages.items()
+        ),
+        (
+            "peak memory while `hpsv2.1` loads, over its weights in memory",
+            f"at most {max(one['peak_over_weights'] for one in loading):.2f}",
+            "learned_memory",
         ),
     ]
     return _table(

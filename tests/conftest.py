@@ -1,5 +1,10 @@
+import signal
+
 from hypothesis import settings
 
 # the same examples every time, and no deadline: a busy machine is no bug
 settings.register_profile("rewardkit", deadline=None, derandomize=True)
 settings.load_profile("rewardkit")
+
+# a shell that starts the tests in the background lets every child ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
