@@ -1,4 +1,21 @@
 from .bench.report import write_report as write_report
+from .engine.create import create_backbone as create_backbone
+from .engine.create import list_backbones as list_backbones
+from .engine.examples import Example as Example
+from .engine.finetune import FinetuneResult as FinetuneResult
+from .engine.finetune import Finetuning as Finetuning
+from .engine.finetune import finetune as finetune
+from .engine.generate import generate as generate
+from .engine.generator import FilmShape as FilmShape
+from .engine.generator import Generator as Generator
+from .engine.guards import GuardSettings as GuardSettings
+from .engine.lora import LoraSettings as LoraSettings
+from .engine.lora import load_lora as load_lora
+from .engine.objectives import Ddpo as Ddpo
+from .engine.objectives import Draft as Draft
+from .engine.objectives import RewardGradient as RewardGradient
+from .engine.objectives import RewardWeighted as RewardWeighted
+from .engine.settings import FinetuneConfig as FinetuneConfig
 from .errors import (
     BadCheckpointError as BadCheckpointError,
 )

@@ -8,7 +8,7 @@ LAYERS = [
     {"errors", "files", "device", "types", "spec", "registry", "config", "pixels", "video", "weights", "serving"},
     {"rewards"},
     {"conformance", "reducers", "miniworld"},
-    {"scoring"},
+    {"scoring", "engine"},
     {"bench"},
     {"cli"},
 ]

@@ -6,17 +6,21 @@ import sys
 
 import typer
 
-from rewardkit.cli import catalog, compare, demo, download, env, report, score, serve
+from rewardkit.cli import catalog, compare, demo, download, env, finetune, generate, report, score, serve
 from rewardkit.errors import RewardkitError
 
 app = typer.Typer(
     name="rewardkit",
-    help="Reward models for generated video: score folders of videos, compare and report.",
+    help="Reward models for generated video: score folders of videos, fine-tune generators, compare and report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (score.score, compare.compare, report.report, demo.demo, download.download, env.env, serve.serve):
+COMMANDS = (
+    score.score, compare.compare, report.report, generate.generate, finetune.finetune, demo.demo, download.download,
+    env.env, serve.serve,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 app.command("list")(catalog.list_known)
 app.command("info")(catalog.info)

@@ -14,5 +14,12 @@ def complete_reward(incomplete: str) -> list[str]:
     return REWARDS.names(f"{incomplete}*")
 
 
+def complete_backbone(incomplete: str) -> list[str]:
+    """Names of backbones that start like this; imports none."""
+    from rewardkit.registry import BACKBONES
+
+    return BACKBONES.names(f"{incomplete}*")
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]

@@ -32,7 +32,7 @@ def draw(truth: Truth, num_frames: int = 8, size: int = 32, seed: int = 0) -> Fl
     if num_frames < 1 or size < 8:
         raise UsageError(f"a film needs at least 1 frame of 8 pixels: got {num_frames} frames of {size}")
     background = _background(size, np.random.default_rng([seed, _LAYOUT]))
-    cover = _coverage(truth.shape, centres(truth, num_frames, seed), size)[..., None]
+    cover = coverage(truth.shape, centres(truth, num_frames, seed), size)[..., None]
     film = background * (1 - cover) + np.array(RGB[truth.colour]) * cover
     film = spoil(film, truth.quality, np.random.default_rng([seed, _NOISE]))
     levels = np.rint(np.clip(film, 0, 1) * 255).astype(np.uint8)
@@ -65,7 +65,7 @@ def _background(size: int, random: np.random.Generator) -> Float[NDArray[np.floa
     return np.asarray(tone + depth / 3 * waves[:, :, None])
 
 
-def _coverage(
+def coverage(
     shape: Shape, places: Float[NDArray[np.float64], "frame 2"], size: int
 ) -> Float[NDArray[np.float64], "frame size size"]:
     """How much of each pixel the shape covers, from the distance of its middle to the shape's edge."""

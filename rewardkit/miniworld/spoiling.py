@@ -63,7 +63,7 @@ def _blur(film: Film, random: np.random.Generator) -> Film:
 
 def _watermark(film: Film, random: np.random.Generator) -> Film:
     del random
-    opacity = _MARK_OPACITY * _mark(film.shape[1])[:, :, None]
+    opacity = _MARK_OPACITY * mark(film.shape[1])[:, :, None]
     return film * (1 - opacity) + opacity
 
 
@@ -76,7 +76,7 @@ def _darken(film: Film, random: np.random.Generator) -> Film:
     return film * _DARKENING
 
 
-def _mark(size: int) -> Float[NDArray[np.float64], "size size"]:
+def mark(size: int) -> Float[NDArray[np.float64], "size size"]:
     """How much of each pixel the watermark's letters cover: a 32 x 32 stencil, resized by exact areas."""
     tile = np.array([[letter == "#" for letter in line] for line in _MARK.split()], dtype=float)
     stencil = np.tile(tile, (2, 2))

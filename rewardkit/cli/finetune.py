@@ -1,0 +1,80 @@
+"""`rewardkit finetune`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rewardkit.cli.options import AsJson, Quiet, complete_backbone, complete_reward
+
+if TYPE_CHECKING:
+    from rewardkit.engine.finetune import StepReport
+
+
+def finetune(
+    config: Annotated[
+        Path | None, typer.Option(help="YAML or TOML with any of these settings and FinetuneConfig's; options win.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", "-b", help="A backbone. [default: miniworld]", autocompletion=complete_backbone),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Folder in the layout of diffusers, or a hub id.")] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            "--reward", "-r", help="To train on, with its frames and weights.", autocompletion=complete_reward
+        ),
+    ] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="A reward that is watched and not trained on; may be given again.")
+    ] = None,
+    prompts: Annotated[Path | None, typer.Option(help=".txt with a prompt a line, or a manifest of clips.")] = None,
+    watch: Annotated[Path | None, typer.Option(help="Prompts of the guards' films. [default: the first]")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the training. [default: run]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Batches to train on. [default: 200]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Films a step. [default: 8]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of AdamW. [default: 0.0001]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random. [default: 0]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of frozen weights; the LoRA is float32. [default: auto]")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune a backbone on a reward. Runs again from the last checkpoint."""
+    from rewardkit.cli.tables import echo_json
+    from rewardkit.cli.training_prompts import read_examples
+    from rewardkit.config import load_config
+    from rewardkit.engine.training import TrainingConfig, train
+
+    typed: dict[str, object] = {
+        "backbone": backbone, "model": model, "reward": reward, "held_out": held_out or None, "prompts": prompts,
+        "watch": watch, "out": out, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
+        "seed": seed, "device": device, "dtype": dtype,
+    }  # fmt: skip
+    settings = load_config(TrainingConfig, config, typed)
+    if settings.prompts is None:
+        raise typer.BadParameter("name a file of prompts or a manifest of clips", param_hint="--prompts")
+    watched = [example.prompt for example in read_examples(settings.watch)] if settings.watch else None
+
+    def show(report: StepReport) -> None:
+        if not quiet:
+            facts = "  ".join(f"{name} {value:.4f}" for name, value in report.facts.items())
+            typer.echo(f"step {report.step}  {facts}  {report.seconds:.1f} s", err=True)
+
+    try:
+        result = train(settings, read_examples(settings.prompts), watched, show)
+    except KeyboardInterrupt:
+        again = shlex.join(["rewardkit", *sys.argv[1:]])
+        typer.echo(f"interrupted; the last step is saved in {settings.out}; go on with: {again}", err=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        echo_json(result.model_dump(mode="json"))
+        return
+    for reason in result.stopped:
+        typer.secho(f"stopped by a guard: {reason}", fg="yellow", err=True)
+    typer.echo(result.lora)

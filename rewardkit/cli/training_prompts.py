@@ -1,0 +1,29 @@
+"""Prompts for generators, from files that people have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rewardkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from rewardkit.engine.examples import Example
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Prompts of a .txt file, one a line, or pairs of video and prompt of a manifest, whose paths are beside it.
+
+    Raises:
+        UsageError: a missing or unreadable file.
+    """
+    from rewardkit.engine.examples import Example
+    from rewardkit.scoring.manifest import read_manifest
+
+    if path.suffix.lower() != ".txt":
+        return [Example(entry.prompt, path.parent / entry.path) for entry in read_manifest(path)]
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read prompts from {path}: {error}") from None
+    return [Example(line.strip()) for line in lines if line.strip()]

@@ -1,0 +1,40 @@
+"""The backbones there are: listed, and created by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rewardkit.device import choose_device, choose_dtype
+from rewardkit.engine.generator import Generator
+from rewardkit.errors import UsageError
+from rewardkit.registry import BACKBONES
+
+
+def list_backbones(pattern: str = "*") -> list[str]:
+    """Names of the installed backbones that match a shell pattern such as `*world*`, sorted."""
+    return BACKBONES.names(pattern)
+
+
+def create_backbone(name: str, model: str | Path | None = None, device: str = "auto", dtype: str = "auto") -> Generator:
+    """The text-to-video generator called `name`, frozen, on its device.
+
+    Args:
+        name: a registered backbone, `module:Attribute` or `file.py:Attribute`.
+        model: a folder in the layout of diffusers, or a hub id; None where the backbone brings its own.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: precision of the weights; `auto` is float32.
+
+    Raises:
+        UnknownNameError: no backbone of that name, with suggestions.
+        MissingExtraError: diffusers is not installed.
+        UsageError: no model given to a backbone that brings none, or a model of another kind.
+        MissingWeightsError: the model is not on this machine and cannot be fetched.
+        BadCheckpointError: a file of the model is cut.
+    """
+    made = BACKBONES.load(name)
+    if not (isinstance(made, type) and issubclass(made, Generator)):
+        raise UsageError(f"{name} is {made!r}; expected a class that implements rewardkit.engine.generator.Generator")
+    place = made.default_model if model is None else str(model)
+    if place is None:
+        raise UsageError(f"{name} brings no model of its own: give a folder in the layout of diffusers, or a hub id")
+    return made.load(place, choose_device(device), choose_dtype(dtype))

@@ -1,0 +1,96 @@
+"""Films of prompts as files, each beside its prompt."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rewardkit.engine.generate import check_prompts, generate
+from rewardkit.engine.generator import FilmShape, Generator
+from rewardkit.engine.noise import draw_noise
+from rewardkit.engine.trial import seeded
+from rewardkit.errors import UsageError
+from rewardkit.files import replacing
+from rewardkit.video import write_video
+
+MANIFEST = "prompts.csv"
+
+
+def generate_folder(
+    generator: Generator,
+    prompts: Sequence[str],
+    out: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    fps: float = 8.0,
+    steps: int = 20,
+    guidance: float | None = None,
+    shape: FilmShape | None = None,
+    lora_strength: float = 1.0,
+    lora_from: float = 1.0,
+    batch_size: int = 8,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Writes one film a prompt and seed into `out`, and gives the manifest with path, prompt and seed.
+
+    Films that are there already are kept, so that an interrupted run goes on. The film of a prompt and a seed is the
+    same whichever other prompts stand beside it.
+
+    Args:
+        generator: from `create_backbone`.
+        prompts: each different.
+        out: folder for `0001-a-cat-s0.mp4` and the like, and `prompts.csv`.
+        seeds: each makes a film of every prompt.
+        fps: frames a second of the files.
+        steps, guidance, shape, lora_strength, lora_from, batch_size: see `generate`.
+        progress: called with films done and films in all.
+
+    Raises:
+        BadInputError: no prompts, or an empty one.
+        UsageError: the folder holds films of other prompts under the same names.
+        OutputError: a film cannot be written.
+    """
+    check_prompts(prompts)
+    numbered = list(enumerate(prompts, start=1))
+    wanted = [(f"{n:04d}-{_slug(prompt)}-s{seed}.mp4", prompt, seed) for n, prompt in numbered for seed in seeds]
+    _write_manifest(out, wanted)
+    size = generator.latent_shape(shape or generator.default_shape)
+    left = [row for row in wanted if not (out / row[0]).exists()]
+    progress(len(wanted) - len(left), len(wanted))
+    for start in range(0, len(left), batch_size):
+        some = left[start : start + batch_size]
+        films = generate(
+            generator,
+            [prompt for _, prompt, _ in some],
+            steps=steps,
+            guidance=guidance,
+            noise=draw_noise(size, [seeded("film", prompt, seed) for _, prompt, seed in some]),
+            shape=shape,
+            lora_strength=lora_strength,
+            lora_from=lora_from,
+            batch_size=batch_size,
+        )
+        for (name, _, _), film in zip(some, films, strict=True):
+            write_video(out / name, film, fps)
+        progress(len(wanted) - len(left) + start + len(some), len(wanted))
+    return out / MANIFEST
+
+
+def _write_manifest(out: Path, rows: Sequence[tuple[str, str, int]]) -> None:
+    path = out / MANIFEST
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            known = {row["path"]: row["prompt"] for row in csv.DictReader(file)}
+        other = [name for name, prompt, _ in rows if known.get(name, prompt) != prompt]
+        if other:
+            raise UsageError(f"{out} holds films of other prompts, such as {other[0]}: take another folder")
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "prompt", "seed"))
+        writer.writerows(rows)
+
+
+def _slug(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:40].rstrip("-") or "film"

@@ -1,0 +1,119 @@
+"""Films from prompts, by the same walk that fine-tuning takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rewardkit.engine.denoise import Guidance, Words, walk
+from rewardkit.engine.generator import FilmShape, Generator
+from rewardkit.engine.lora import lora_at
+from rewardkit.engine.noise import Latents, Levels, draw_noise
+from rewardkit.errors import BadInputError, UsageError
+
+
+@torch.no_grad()
+def generate(
+    generator: Generator,
+    prompts: Sequence[str],
+    *,
+    steps: int = 20,
+    guidance: float | None = None,
+    noise: Latents | None = None,
+    seed: int = 0,
+    shape: FilmShape | None = None,
+    lora_strength: float = 1.0,
+    lora_from: float = 1.0,
+    batch_size: int = 8,
+) -> Float[Tensor, "batch frame 3 height width"]:
+    """One film a prompt, on the CPU, RGB in [0, 1].
+
+    Film i starts from noise of its own that depends on `seed` and i alone, so that the same call before and after
+    fine-tuning gives pairs, and no batch size changes a film but by rounding.
+
+    Args:
+        generator: from `create_backbone`.
+        prompts: one a film.
+        steps: of the walk.
+        guidance: scale; None is the backbone's own.
+        noise: to start from, instead of `seed`'s.
+        seed: of the noise.
+        shape: of the films; None is the backbone's own.
+        lora_strength: how much of the LoRA counts; 0 is the base model.
+        lora_from: the share of the chain, from its end, in which the LoRA is on: 0.5 leaves the first half to the base.
+        batch_size: films made at once.
+
+    Raises:
+        BadInputError: no prompts, an empty one, or noise of another shape.
+        UsageError: numbers that make no sense.
+    """
+    check_prompts(prompts)
+    _check_numbers(guidance, lora_strength, batch_size)
+    shape = shape or generator.default_shape
+    size = generator.latent_shape(shape)
+    if noise is None:
+        seeds = [torch.Generator().manual_seed(film_seed(seed, number)) for number in range(len(prompts))]
+        noise = draw_noise(size, seeds)
+    if noise.shape != (len(prompts), *size):
+        wanted = (len(prompts), *size)
+        raise BadInputError(
+            f"{generator.name} needs noise of {wanted} for {len(prompts)} prompts: got {tuple(noise.shape)}"
+        )
+    levels = generator.levels(steps, shape)
+    scale = Guidance(generator.default_guidance if guidance is None else guidance)
+    empty = generator.embed([""])
+    made = []
+    for start in range(0, len(prompts), batch_size):
+        some = prompts[start : start + batch_size]
+        words = Words(
+            generator.embed(some), {name: part.expand(len(some), *part.shape[1:]) for name, part in empty.items()}
+        )
+        latents = noise[start : start + batch_size].to(next(iter(empty.values())).device)
+        for part, strength in _stretches(levels, lora_strength, lora_from):
+            with lora_at(generator, strength) if strength != 1 else ExitStack():
+                latents = walk(generator, latents, part, words, scale)
+        made.append(generator.decode(latents).cpu())
+    return torch.cat(made)
+
+
+def film_seed(seed: int, number: int) -> int:
+    """The seed of film `number` in a run seeded with `seed`."""
+    return (seed * 1_000_003 + number) % 2**63
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Refuses what is not a list of prompts with words in them.
+
+    Raises:
+        BadInputError: no prompts, or an empty one.
+    """
+    if isinstance(prompts, str) or not prompts:
+        raise BadInputError(f"needs a list of prompts, one a film: got {prompts!r}")
+    blank = [number for number, prompt in enumerate(prompts) if not prompt.strip()]
+    if blank:
+        raise BadInputError(f"prompt {blank[0] + 1} of {len(prompts)} is empty: leave it out or write one")
+
+
+def _check_numbers(guidance: float | None, lora_strength: float, batch_size: int) -> None:
+    if guidance is not None and not 0 <= guidance < math.inf:
+        raise UsageError(f"guidance is 0 or more: got {guidance}")
+    if not math.isfinite(lora_strength):
+        raise UsageError(f"lora_strength is a finite number: got {lora_strength}")
+    if batch_size < 1:
+        raise UsageError(f"batch_size is at least 1: got {batch_size}")
+
+
+def _stretches(levels: Levels, strength: float, share: float) -> list[tuple[Levels, float]]:
+    """The walk cut where the LoRA sets in."""
+    if not 0 <= share <= 1:
+        raise UsageError(f"lora_from is a share of the chain, 0 to 1: got {share}")
+    late = round(share * len(levels))
+    early = len(levels) - late
+    first = Levels(levels.timestep[:early], levels.signal[: early + 1], levels.noise[: early + 1])
+    last = Levels(levels.timestep[early:], levels.signal[early:], levels.noise[early:])
+    return [(part, s) for part, s in ((first, 0.0), (last, strength)) if len(part)]

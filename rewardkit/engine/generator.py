@@ -1,0 +1,99 @@
+"""What an adapter gives of a text-to-video generator. The engine needs nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rewardkit.engine.noise import Latents, Levels
+
+Embedding = Mapping[str, Tensor]
+"""What a text encoder gives: tensors whose first axis is the prompt, by the name that the denoiser knows them under."""
+
+
+class FilmShape(NamedTuple):
+    """Of a film in pixels."""
+
+    frames: int
+    height: int
+    width: int
+
+
+class Level(NamedTuple):
+    """One step of a walk, as a denoiser needs it: single numbers."""
+
+    timestep: Float[Tensor, ""]
+    signal: Float[Tensor, ""]
+    noise: Float[Tensor, ""]
+
+
+class Generator(ABC):
+    """A text-to-video generator: its parts are frozen, in evaluation mode, and on one device.
+
+    Latents are (batch, channel, frame, height, width) here whatever the backbone has inside.
+
+    Attributes:
+        name: of the backbone.
+        default_shape: of the films that it was trained for.
+        default_guidance: scale of guidance that its authors use; 1 is none.
+        default_model: what is loaded where no model is given; None is nothing.
+    """
+
+    name: ClassVar[str]
+    default_guidance: ClassVar[float]
+    default_model: ClassVar[str | None] = None
+    default_shape: FilmShape
+
+    @classmethod
+    @abstractmethod
+    def load(cls, model: str, device: torch.device, dtype: torch.dtype) -> Self:
+        """From a folder or a hub id.
+
+        Raises:
+            UsageError: that holds another kind of model.
+            MissingWeightsError: it is not on this machine and cannot be fetched.
+            BadCheckpointError: a file is cut.
+        """
+
+    @abstractmethod
+    def embed(self, prompts: Sequence[str]) -> Embedding:
+        """The prompts as the denoiser reads them, without gradient. Each row depends on its own prompt alone."""
+
+    @abstractmethod
+    def encode(self, video: Float[Tensor, "batch frame 3 height width"]) -> Latents:
+        """Latents of films in [0, 1], without gradient, scaled as the denoiser knows them."""
+
+    @abstractmethod
+    def decode(
+        self, latents: Latents, frames: Int[Tensor, "batch chosen"] | None = None
+    ) -> Float[Tensor, "batch chosen 3 height width"]:
+        """Films in [0, 1], with gradient where latents carry it; of each only the chosen frames, or all."""
+
+    @abstractmethod
+    def levels(self, steps: int, shape: FilmShape) -> Levels:
+        """The whole chain in that many steps."""
+
+    @abstractmethod
+    def predict_clean(self, noisy: Latents, level: Level, embedding: Embedding) -> Latents:
+        """The denoiser's estimate of the clean latents; guidance is the engine's to apply."""
+
+    @abstractmethod
+    def latent_shape(self, shape: FilmShape) -> tuple[int, int, int, int]:
+        """(channel, frame, height, width) of a film's latents.
+
+        Raises:
+            BadInputError: sides or frames that the backbone cannot make.
+        """
+
+    @abstractmethod
+    def denoisers(self) -> Mapping[str, nn.Module]:
+        """The networks that a LoRA goes into, by the name of their folder: one, or two where experts share the walk."""
+
+    @abstractmethod
+    def lora_targets(self) -> Sequence[str]:
+        """Names of the layers that a LoRA goes into, as peft reads them."""

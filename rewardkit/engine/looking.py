@@ -1,0 +1,63 @@
+"""Films for the guards: the same prompts and the same noise at every look, from the base model on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rewardkit.engine.generate import generate
+from rewardkit.engine.guards import Look, diversity, means, motion, saturated
+from rewardkit.engine.settings import FinetuneConfig
+from rewardkit.engine.trial import Bench, seeded
+from rewardkit.reducers.reward import Reward
+
+SEED = 7_919  # of the looks' films; apart from those that a training or a user makes
+
+
+class Looker:
+    """Makes the films of a look and measures them."""
+
+    def __init__(
+        self, bench: Bench, config: FinetuneConfig, held_out: Mapping[str, Reward], prompts: Sequence[str]
+    ) -> None:
+        self._bench, self._config, self._held_out = bench, config, held_out
+        self._prompts = [p for p in prompts[: config.guards.prompts] for _ in range(config.guards.seeds)]
+
+    @torch.no_grad()
+    def __call__(self, step: int, weights: Iterable[nn.Parameter]) -> Look:
+        """The look of the generator as it is now, at `step`."""
+        video = self.films()
+        rewards = {self._bench.reward.name: self._bench.reward, **self._held_out}
+        scores = {name: self._scores(reward, video) for name, reward in rewards.items()}
+        mean, error = means(scores)
+        return Look(
+            step=step,
+            reward=mean.pop(self._bench.reward.name),
+            held_out=mean,
+            error=error,
+            motion=motion(video),
+            diversity=diversity(video, self._config.guards.seeds),
+            saturated=saturated(video),
+            lora_norm=float(torch.stack([weight.norm() for weight in weights]).norm()),
+        )
+
+    def films(self) -> Tensor:
+        """As many a prompt as the guards' settings say, films of a prompt together."""
+        return generate(
+            self._bench.generator,
+            self._prompts,
+            steps=self._config.walk_steps,
+            guidance=self._config.objective.scale(self._bench).scale,
+            seed=SEED,
+            shape=self._bench.shape,
+            batch_size=self._config.films_at_once or self._config.batch_size,
+        )
+
+    def _scores(self, reward: Reward, video: Tensor) -> Tensor:
+        device, found = self._bench.device, []
+        for number, (film, prompt) in enumerate(zip(video, self._prompts, strict=True)):
+            random = seeded("look", number)
+            found.append(reward(film[None].to(device), [prompt], generator=random).cpu())
+        return torch.cat(found)

@@ -1,0 +1,140 @@
+"""Noise levels, whatever a backbone was trained to predict.
+
+A level is a pair (signal, noise): noisy = signal * clean + noise * eps. With an estimate of `clean`, one step down is
+signal' * clean + noise' * eps: DDIM without added noise for models that predict eps or v, Euler for flow matching.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rewardkit.errors import UsageError
+
+Prediction = Literal["epsilon", "v_prediction", "flow_prediction", "sample"]
+"""What a denoiser gives, by the names of diffusers."""
+
+Latents = Float[Tensor, "batch channel frame height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The grid that a walk steps down, noisiest first.
+
+    Attributes:
+        timestep: what the denoiser is told at each step.
+        signal: of each level; one more than there are steps, since the last is where the walk ends.
+        noise: of each level.
+    """
+
+    timestep: Float[Tensor, " step"]
+    signal: Float[Tensor, " level"]
+    noise: Float[Tensor, " level"]
+
+    def __post_init__(self) -> None:
+        assert len(self.timestep) + 1 == len(self.signal) == len(self.noise)
+
+    def __len__(self) -> int:
+        return len(self.timestep)
+
+    def last(self, tau: float) -> Levels:
+        """The part of the walk below the level at share `tau` of the chain: round(tau * steps) steps, 12 of 20 for 0.6.
+
+        Raises:
+            UsageError: tau not in (0, 1], or so small that no step is left.
+        """
+        steps = round(tau * len(self)) if 0 < tau <= 1 else 0
+        if steps < 1:
+            raise UsageError(f"tau must be above 0, at most 1, and leave a step: got {tau} of {len(self)} steps")
+        return Levels(self.timestep[-steps:], self.signal[-steps - 1 :], self.noise[-steps - 1 :])
+
+
+def levels_of(scheduler: Any, steps: int, **timesteps: Any) -> Levels:
+    """The levels on which a diffusers scheduler would take `steps` deterministic first-order steps.
+
+    Flow-matching schedulers (with `sigmas`, such as FlowMatchEuler) give theirs; those with a chain of betas give
+    DDIM's, down to the last level, which is abar[0] where `set_alpha_to_one` is false. The scheduler is not changed.
+
+    Args:
+        scheduler: from a pipeline.
+        steps: of the whole chain.
+        timesteps: passed on to `set_timesteps`, such as the `mu` of a dynamic shift.
+
+    Raises:
+        UsageError: fewer than 1 step, or a number that does not divide the chain: the spacing would give another; or a
+            scheduler whose levels are none of the two.
+    """
+    if steps < 1:
+        raise UsageError(f"a walk needs at least 1 step: got {steps}")
+    own = type(scheduler).from_config(scheduler.config)
+    if hasattr(own, "alphas_cumprod") and not getattr(own.config, "use_flow_sigmas", False):
+        return _chain_levels(own, steps)
+    own.set_timesteps(steps, **timesteps)
+    sigmas = getattr(own, "sigmas", torch.empty(0)).double().cpu()
+    if len(sigmas) != steps + 1 or sigmas[0] > 1 or (sigmas.diff() >= 0).any():
+        raise UsageError(f"no rule gives the levels of {type(own).__name__}: neither a chain of betas nor a flow")
+    return Levels(own.timesteps.float().cpu(), (1 - sigmas).float(), sigmas.float())
+
+
+def _chain_levels(scheduler: Any, steps: int) -> Levels:
+    from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler, DDIMScheduler
+
+    chain = scheduler.config.num_train_timesteps
+    if chain % steps:
+        raise UsageError(f"{steps} steps do not divide the {chain} of the chain: take 10, 20, 25, 40, 50, ...")
+    shifted = isinstance(scheduler, CogVideoXDDIMScheduler | CogVideoXDPMScheduler)
+    ddim = (CogVideoXDDIMScheduler if shifted else DDIMScheduler).from_config(scheduler.config)
+    ddim.set_timesteps(steps)
+    bars = ddim.alphas_cumprod.double()
+    timesteps = ddim.timesteps.long().cpu()
+    end = timesteps[-1] - chain // steps
+    last = bars[end] if end >= 0 else torch.as_tensor(ddim.final_alpha_cumprod, dtype=torch.float64)
+    bar = torch.cat([bars[timesteps], last.view(1)])
+    return Levels(timesteps.float(), bar.sqrt().float(), (1 - bar).sqrt().float())
+
+
+def corrupt(clean: Latents, levels: Levels, eps: Latents) -> Latents:
+    """`clean` at the first of `levels`."""
+    return levels.signal[0].to(clean) * clean + levels.noise[0].to(clean) * eps
+
+
+def draw_noise(
+    shape: tuple[int, ...], generators: list[torch.Generator], offset: float = 0.0
+) -> Float[Tensor, "batch channel frame height width"]:
+    """Standard normal noise on the CPU, each sample from its own generator, so that no batch size changes it.
+
+    Args:
+        shape: of one sample: (channel, frame, height, width).
+        generators: one a sample, on the CPU.
+        offset: strength of a further draw that is the same for a whole frame and channel.
+
+    Source: offset 0.1 is ali-vilab/VGen@4014d1f's `temporal_offset_noise`, with which InstructVideo was trained.
+    """
+    drawn = []
+    for generator in generators:
+        eps = torch.randn(shape, generator=generator)
+        if offset:
+            eps = eps + offset * torch.randn((*shape[:2], 1, 1), generator=generator)
+        drawn.append(eps)
+    return torch.stack(drawn)
+
+
+def to_clean(kind: Prediction, output: Tensor, noisy: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """The estimate of the clean latents that a denoiser's output means.
+
+    Raises:
+        UsageError: a kind of prediction that is not known here.
+    """
+    if kind == "epsilon":
+        return (noisy - noise * output) / signal
+    if kind == "v_prediction":
+        return signal * noisy - noise * output
+    if kind == "flow_prediction":
+        return noisy - noise * output
+    if kind == "sample":
+        return output
+    raise UsageError(f"no rule turns {kind!r} into clean latents: epsilon, v_prediction, flow_prediction, sample")

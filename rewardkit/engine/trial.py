@@ -1,0 +1,132 @@
+"""A batch on trial: how its films start, and what the reward says of what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rewardkit.engine.denoise import Words
+from rewardkit.engine.generator import FilmShape, Generator
+from rewardkit.engine.lora import lora_at
+from rewardkit.engine.noise import Latents, Levels, corrupt, draw_noise
+from rewardkit.errors import RewardFailedError
+from rewardkit.reducers.plan import FramePlan
+from rewardkit.reducers.reward import Reward
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Films that are walked together.
+
+    Attributes:
+        prompts: one a film.
+        words: the prompts as the denoiser reads them.
+        clean: what the walk starts part-way from; None where it starts at noise.
+        seeds: one a film. All that is random about a film in a step is drawn from its seed, so that neither the size
+            of a batch nor the number of processes nor an interruption changes a draw.
+        step_seed: for what is drawn once for a whole step.
+    """
+
+    prompts: Sequence[str]
+    words: Words
+    clean: Latents | None
+    seeds: Sequence[str]
+    step_seed: str
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def random(self, what: str) -> torch.Generator:
+        """What a whole step draws from."""
+        return seeded(self.step_seed, what)
+
+    def randoms(self, what: str) -> list[torch.Generator]:
+        """What each film draws from."""
+        return [seeded(seed, what) for seed in self.seeds]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the reward says of films.
+
+    Attributes:
+        score: by which they are trained, with gradient where latents carried it.
+        facts: for the log: the mean score, the mean over frames before any weights, and the share of saturated pixels.
+    """
+
+    score: Float[Tensor, " batch"]
+    facts: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What stays the same from batch to batch.
+
+    Attributes:
+        generator: with its LoRA.
+        reward: to train on.
+        levels: the whole chain.
+        shape: of the films in pixels.
+        offset: of the noise; see `draw_noise`.
+    """
+
+    generator: Generator
+    reward: Reward
+    levels: Levels
+    shape: FilmShape
+    device: torch.device
+    offset: float = 0.0
+
+    def noise(self, group: Group, what: str = "noise") -> Latents:
+        """The noise of that name of every film."""
+        size = self.generator.latent_shape(self.shape)
+        return draw_noise(size, group.randoms(what), self.offset).to(self.device)
+
+    def start(self, group: Group, levels: Levels) -> tuple[Latents, Latents]:
+        """The latents at the first of `levels`, and the noise in them."""
+        eps = self.noise(group)
+        return (eps if group.clean is None else corrupt(group.clean, levels, eps)), eps
+
+    def judge(self, group: Group, latents: Latents) -> Judged:
+        """Decodes the frames that the reward asks for, and no others, and scores them.
+
+        Raises:
+            RewardFailedError: a score is not a finite number.
+        """
+        plans = [self.reward.plan(self.shape.frames, generator=random) for random in group.randoms("frames")]
+        plan = FramePlan.stack(plans)
+        frames = self.generator.decode(latents, plan.index.to(latents.device))
+        detail = self.reward.detail(frames, group.prompts, plan=plan)
+        scores = detail.score.detach()
+        if not bool(scores.isfinite().all()):
+            bad = int((~scores.isfinite()).nonzero()[0])
+            raise RewardFailedError(f"{self.reward.name} gave {float(scores[bad])} for {group.prompts[bad]!r}")
+        pixels = frames.detach()
+        facts = {
+            "score": float(scores.mean()),
+            "reward": float((scores if detail.per_frame is None else detail.per_frame.detach()).mean()),
+            "saturated": float(((pixels <= 0) | (pixels >= 1)).float().mean()),
+        }
+        return Judged(detail.score, facts)
+
+    def base(self) -> AbstractContextManager[None]:
+        """In here the generator is the base model."""
+        return lora_at(self.generator, 0.0)
+
+
+def noise_error(levels: Levels, number: int, clean: Latents, noisy: Latents, eps: Latents) -> Float[Tensor, " batch"]:
+    """Mean squared error of the estimate of the noise that an estimate of the clean latents means, film by film."""
+    signal, noise = levels.signal[number].to(noisy), levels.noise[number].to(noisy)
+    return ((noisy - signal * clean) / noise - eps).pow(2).flatten(1).mean(dim=1)
+
+
+def seeded(*words: object) -> torch.Generator:
+    """A generator on the CPU that depends on nothing but `words`."""
+    digest = hashlib.sha256("\0".join(map(str, words)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

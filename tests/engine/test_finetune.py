@@ -1,0 +1,265 @@
+"""The training loop: it learns, resumes to the bit, shares batches out, and refuses what cannot be trained on."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import rewardkit as rk
+from rewardkit.engine.examples import Example, order
+from rewardkit.engine.finetune import Finetuning, finetune
+from rewardkit.engine.generate import generate
+from rewardkit.engine.guards import GuardSettings
+from rewardkit.engine.lora import FILE, LoraSettings, lora_weights
+from rewardkit.engine.objectives import Ddpo, Draft, RewardGradient, RewardWeighted
+from rewardkit.engine.settings import FinetuneConfig
+from rewardkit.errors import BadInputError, OutputError, RewardFailedError, UsageError
+from tests.engine.toy import Toy
+from tests.judges import Brightness
+
+PROMPTS = ["a cat", "two dogs in a boat", "rain", "the last tram at night"]
+REWARD = "tests.judges:Brightness"
+
+
+def bright() -> rk.Reward:
+    return rk.create_reward(REWARD, frames="segments:2")
+
+
+def config(**changes: object) -> FinetuneConfig:
+    settings = {
+        "steps": 6,
+        "batch_size": 4,
+        "learning_rate": 0.02,
+        "walk_steps": 4,
+        "warmup": 2,
+        "checkpoint_every": 2,
+        "lora": LoraSettings(rank=2),
+        "guards": GuardSettings(every=0),
+        "objective": RewardGradient(gradient_steps="tail:2", guidance=2.0),
+    }
+    return FinetuneConfig.model_validate(settings | changes)
+
+
+def trained(folder: Path, **changes: object) -> dict[str, Tensor]:
+    toy = Toy()
+    finetune(toy, bright(), prompts=PROMPTS, config=config(**changes), output_dir=folder)
+    return {name: weight.detach().clone() for name, weight in lora_weights(toy).items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("start", ["base", "noise"])
+def test_the_reward_rises(tmp_path: Path, start: str) -> None:
+    toy, objective = Toy(), RewardGradient(start=start, gradient_steps="tail:2", guidance=2.0)
+    before = bright()(generate(toy, PROMPTS, steps=4, guidance=2.0)).mean()
+    finetune(toy, bright(), prompts=PROMPTS, config=config(steps=20, objective=objective), output_dir=tmp_path)
+    assert bright()(generate(toy, PROMPTS, steps=4, guidance=2.0)).mean() > before + 0.02
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("objective", [Draft(guidance=2.0), RewardWeighted(guidance=2.0), Ddpo(guidance=2.0)])
+def test_a_training_in_two_parts_ends_in_the_same_bits(tmp_path: Path, objective: object) -> None:
+    whole = trained(tmp_path / "whole", objective=objective)
+    trained(tmp_path / "parts", objective=objective, steps=3)
+    assert same(whole, trained(tmp_path / "parts", objective=objective, steps=6))
+    assert any(float(weight.abs().max()) > 0 for name, weight in whole.items() if "lora_B" in name)
+
+
+class Fails(Brightness):
+    """Counts its calls, and raises or calls at the one asked for."""
+
+    def __init__(self, at: int, how: str) -> None:
+        super().__init__()
+        self.calls, self.at, self.how = 0, at, how
+
+    def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        self.calls += 1
+        if self.calls == self.at and self.how == "raise":
+            raise RuntimeError("the machine is gone")
+        if self.calls == self.at and self.how.startswith("SIG"):
+            signal.raise_signal(getattr(signal, self.how))
+        scores = super().forward(images, prompts)
+        return scores * float("nan") if self.calls == self.at and self.how == "nan" else scores
+
+
+def fails(at: int, how: str) -> rk.Reward:
+    return rk.VideoReward(Fails(at, how), frames="segments:2")
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 5])
+def test_a_training_that_broke_off_goes_on_as_if_nothing_had_happened(tmp_path: Path, at: int) -> None:
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        finetune(Toy(), fails(at, "raise"), prompts=PROMPTS, config=config(), output_dir=tmp_path / "broken")
+    assert same(trained(tmp_path / "whole"), trained(tmp_path / "broken"))
+    lines = [json.loads(line)["step"] for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    assert lines == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_a_signal_lets_the_step_end_and_saves_it(tmp_path: Path, how: str) -> None:
+    before = signal.getsignal(getattr(signal, how))
+    with pytest.raises(KeyboardInterrupt):
+        finetune(Toy(), fails(3, how), prompts=PROMPTS, config=config(), output_dir=tmp_path / "stopped")
+    assert signal.getsignal(getattr(signal, how)) == before
+    saved = Finetuning(Toy(), bright(), [Example(p) for p in PROMPTS], config(), tmp_path / "stopped")
+    assert saved.step == 3
+    assert same(trained(tmp_path / "whole"), trained(tmp_path / "stopped"))
+
+
+def test_groups_give_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", steps=1)
+    parts = trained(tmp_path / "parts", steps=1, films_at_once=1)
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, atol=1e-6, rtol=1e-5)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from rewardkit.engine.ranks import Ranks
+from tests.engine.test_finetune import trained
+out, processes = Path(sys.argv[1]), int(sys.argv[2])
+torch.set_num_threads(1)
+weights = trained(out / "run", steps=5)
+torch.save(weights, out / f"{torch.distributed.get_rank()}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_end_alike_and_as_one_with_the_whole_batch(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    subprocess.run(
+        [*command, tmp_path / "script.py", tmp_path, "2"],
+        check=True,
+        env={
+            "PYTHONPATH": str(Path(__file__).parent.parent.parent),
+            "PATH": "/usr/bin:/bin",
+            "ACCELERATE_USE_CPU": "1",
+        },
+        timeout=200,
+    )
+    one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert same(one, other)
+    alone = trained(tmp_path / "alone", steps=5)
+    for name, weight in alone.items():
+        torch.testing.assert_close(one[name], weight, atol=1e-5, rtol=1e-5)
+
+
+def test_an_epoch_takes_every_example_once_in_an_order_of_its_own() -> None:
+    steps = [order(6, 4, step, seed=1) for step in range(6)]
+    places = [place for step in steps for place in step]
+    epochs = [places[start : start + 6] for start in range(0, 24, 6)]
+    assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert order(6, 4, 3, seed=1) == steps[3]
+
+
+def test_a_reward_that_is_no_number_is_named_and_the_checkpoint_kept(tmp_path: Path) -> None:
+    with pytest.raises(RewardFailedError, match=r"brightness|Fails.* gave nan for "):
+        finetune(Toy(), fails(4, "nan"), prompts=PROMPTS, config=config(), output_dir=tmp_path)
+    assert (tmp_path / "checkpoints" / "000002" / FILE).is_file()
+
+
+class Deaf(Brightness):
+    card = rk.RewardCard(name="deaf", differentiable=False)
+
+    def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        return super().forward(images.detach(), prompts)
+
+
+def test_a_reward_without_gradient_is_refused_where_gradient_is_needed(tmp_path: Path) -> None:
+    deaf = rk.VideoReward(Deaf())
+    with pytest.raises(UsageError, match=r"deaf gives no gradient.*rwr"):
+        finetune(Toy(), deaf, prompts=PROMPTS, config=config(), output_dir=tmp_path)
+    finetune(Toy(), deaf, prompts=PROMPTS, config=config(steps=2, objective=Ddpo()), output_dir=tmp_path / "ddpo")
+
+
+class Constant(Brightness):
+    def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        return super().forward(images, prompts) * 0
+
+
+def test_a_first_step_without_gradient_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RewardFailedError, match=r"no gradient of .* reaches the LoRA in the first step"):
+        finetune(Toy(), rk.VideoReward(Constant()), prompts=PROMPTS, config=config(), output_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sentence"), [([], "needs prompts: got none"), (["a", " "], "prompt 2 of 2 is empty")]
+)
+def test_prompts_that_cannot_be_trained_on(tmp_path: Path, prompts: list[str], sentence: str) -> None:
+    with pytest.raises(BadInputError, match=sentence):
+        finetune(Toy(), bright(), prompts=prompts, config=config(), output_dir=tmp_path)
+
+
+def test_clips_that_are_missing_or_unreadable_are_named_before_anything_is_trained(tmp_path: Path) -> None:
+    settings = config(objective=RewardGradient(start="clip", guidance=2.0))
+    with pytest.raises(BadInputError, match="4 of 4 prompts have none, such as 'a cat'"):
+        finetune(Toy(), bright(), prompts=PROMPTS, config=settings, output_dir=tmp_path)
+    (tmp_path / "bad.mp4").write_bytes(b"not a video")
+    bad = [Example("a cat", tmp_path / "bad.mp4")]
+    with pytest.raises(BadInputError, match=r"1 of 1 clips cannot be read, the first: .*bad.mp4"):
+        finetune(Toy(), bright(), examples=bad, config=settings, output_dir=tmp_path)
+
+
+def test_walks_start_from_clips(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    for number in range(4):
+        torch.save(torch.rand(9, 3, 4, 5), tmp_path / f"{number}.pt")
+    examples = [Example(prompt, tmp_path / f"{number}.pt") for number, prompt in enumerate(PROMPTS)]
+    settings = config(objective=RewardGradient(start="clip", tau=0.5, guidance=2.0), batch_size=2)
+    result = finetune(Toy(), bright(), examples=examples, config=settings, output_dir=tmp_path / "run")
+    assert result.steps == 6
+    assert len(list((tmp_path / "run" / "starts").iterdir())) == 4
+
+
+def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
+    trained(tmp_path, steps=2)
+    with pytest.raises(UsageError, match=r"holds another training \(settings differ\)"):
+        trained(tmp_path, learning_rate=0.5)
+
+
+def test_no_space_for_a_checkpoint_keeps_the_last_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rewardkit.engine import checkpoints
+
+    trained(tmp_path, steps=2)
+
+    def full(*words: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(OutputError, match=r"cannot write the checkpoint of step 4.*No space left"):
+        trained(tmp_path, steps=6)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000002"]
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="Extra inputs"):
+        config(learning_rte=0.5)
+
+
+def test_a_reward_that_is_pushed_too_far_is_stopped_and_taken_back(tmp_path: Path) -> None:
+    """Brightness without end saturates pixels; the held-out contrast falls."""
+    toy = Toy()
+    held_out = {"contrast": rk.create_reward("contrast")}
+    settings = config(
+        steps=60, learning_rate=0.3, checkpoint_every=5, guards=GuardSettings(every=5, prompts=3, least_motion=0.2)
+    )
+    result = finetune(toy, bright(), prompts=PROMPTS, config=settings, output_dir=tmp_path, held_out=held_out)
+    assert result.stopped
+    assert result.steps < 60
+    best = max(result.looks[:-1], key=lambda look: look.held_out["contrast"])
+    now = Finetuning(toy, bright(), [Example(p) for p in PROMPTS], settings, tmp_path, held_out=held_out)
+    assert now.looks[-1].reward > result.looks[0].reward
+    assert best.step < result.steps
