@@ -13,7 +13,7 @@ LAYERS = [
     {"cli"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
-LAZY = {"diffusers", "transformers", "open_clip", "timm", "peft", "ray", "pyarrow"}
+LAZY = {"diffusers", "transformers", "open_clip", "timm", "peft", "accelerate", "ray", "pyarrow"}
 SOURCES = sorted((ROOT / "rewardkit").rglob("*.py"))
 
 

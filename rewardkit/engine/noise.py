@@ -89,11 +89,11 @@ def _chain_levels(scheduler: Any, steps: int) -> Levels:
     shifted = isinstance(scheduler, CogVideoXDDIMScheduler | CogVideoXDPMScheduler)
     ddim = (CogVideoXDDIMScheduler if shifted else DDIMScheduler).from_config(scheduler.config)
     ddim.set_timesteps(steps)
-    bars = ddim.alphas_cumprod.double()
     timesteps = ddim.timesteps.long().cpu()
-    end = timesteps[-1] - chain // steps
-    last = bars[end] if end >= 0 else torch.as_tensor(ddim.final_alpha_cumprod, dtype=torch.float64)
-    bar = torch.cat([bars[timesteps], last.view(1)])
+    if timesteps[0] >= chain:
+        raise UsageError(f"{steps} steps begin at {timesteps[0]}, above the chain of {chain}: take fewer")
+    last = torch.as_tensor(ddim.final_alpha_cumprod, dtype=torch.float64)
+    bar = torch.cat([ddim.alphas_cumprod.double()[timesteps], last.view(1)])
     return Levels(timesteps.float(), bar.sqrt().float(), (1 - bar).sqrt().float())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -169,7 +169,20 @@ def test_strengths_inside_each_other_multiply_and_the_base_stays_the_base() -> N
             assert torch.equal(output(toy.denoiser), base)
         assert torch.equal(output(toy.denoiser), half)
     with lora_at(toy, 0.0):
-        with lora_at(toy, 1.0):
+        for inner in (1.0, 0.0):
+            with lora_at(toy, inner):
+                assert torch.equal(output(toy.denoiser), base)
+            assert torch.equal(output(toy.denoiser), base)
+
+
+def test_a_lora_that_was_off_stays_off() -> None:
+    toy = Toy()
+    base = output(toy.denoiser)
+    trained_lora(toy)
+    for layer in (toy.denoiser.mix, toy.denoiser.told):
+        layer.enable_adapters(False)
+    for strength in (0.0, 0.5):
+        with lora_at(toy, strength):
             assert torch.equal(output(toy.denoiser), base)
         assert torch.equal(output(toy.denoiser), base)
 
@@ -308,6 +321,26 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     save_lora(toy, LoraSettings(), tmp_path, {})
     assert path.read_bytes() != old
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error")])
+def test_a_disk_that_fills_up_half_way_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    toy = Toy()
+    add_lora(toy, LoraSettings())
+    path = save_lora(toy, LoraSettings(), tmp_path, {})
+    old = path.read_bytes()
+
+    def half(tensors: object, draft: Path, metadata: object) -> None:
+        draft.write_bytes(old[: len(old) // 2])
+        raise error
+
+    monkeypatch.setattr("rewardkit.engine.lora.save_file", half)
+    with pytest.raises(OutputError, match=rf"^cannot write {path}: [^\n]+$"):
+        save_lora(toy, LoraSettings(), tmp_path, {})
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

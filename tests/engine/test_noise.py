@@ -118,7 +118,14 @@ def test_a_multistep_solver_of_a_flow_is_walked_by_its_own_levels() -> None:
     torch.testing.assert_close(levels.timestep, 1000 * levels.noise[:-1], atol=1.0, rtol=0)  # it rounds down
 
 
-@pytest.mark.parametrize("scheduler", [EDMEulerScheduler(), FlowMatchHeunDiscreteScheduler()])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        EDMEulerScheduler(),
+        FlowMatchHeunDiscreteScheduler(),
+        FlowMatchEulerDiscreteScheduler(invert_sigmas=True),  # Mochi's
+    ],
+)
 def test_a_scheduler_without_levels_of_this_kind_is_refused(scheduler: object) -> None:
     with pytest.raises(UsageError, match=f"no rule gives the levels of {type(scheduler).__name__}"):
         levels_of(scheduler, 20)
@@ -164,6 +171,13 @@ def test_noise_of_a_sample_does_not_depend_on_its_batch_and_offset_is_shared_by_
 def test_a_number_of_steps_that_is_no_grid_is_refused(steps: int) -> None:
     with pytest.raises(UsageError, match=r"steps do not divide|at least 1 step"):
         levels_of(modelscope_scheduler(), steps)
+
+
+def test_a_walk_that_begins_above_the_chain_is_refused() -> None:
+    """1000 leading steps with an offset of 1 begin at timestep 1000, the chain's last is 999."""
+    with pytest.raises(UsageError, match="1000 steps begin at 1000, above the chain of 1000: take fewer"):
+        levels_of(modelscope_scheduler(), 1000)
+    assert len(levels_of(modelscope_scheduler(), 500)) == 500
 
 
 @pytest.mark.parametrize("tau", [0.0, -0.1, 1.1, 0.02])
