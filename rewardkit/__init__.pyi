@@ -2,6 +2,7 @@ from .bench.report import write_report as write_report
 from .engine.create import create_backbone as create_backbone
 from .engine.create import list_backbones as list_backbones
 from .engine.examples import Example as Example
+from .engine.export import export_lora as export_lora
 from .engine.finetune import FinetuneResult as FinetuneResult
 from .engine.finetune import Finetuning as Finetuning
 from .engine.finetune import finetune as finetune

@@ -27,6 +27,6 @@ def test_names_do_not_drift() -> None:
         "RewardFailedError RewardGradient RewardWeighted RewardkitError Running ScoreRow ScoreTable Segments "
         "SoftMin TemporalReward TemporalVideoReward TrimmedMean Uniform UnknownNameError UnreadableVideoError "
         "UsageError VideoReward WeightedSum compare create_backbone create_image_reward create_reward "
-        "finetune generate list_backbones list_rewards load_lora open_video read_video reward_info "
+        "export_lora finetune generate list_backbones list_rewards load_lora open_video read_video reward_info "
         "score_folder write_report write_video"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
@@ -96,8 +97,17 @@ class ModelScope(Generator):
 
     @torch.no_grad()
     def embed(self, prompts: Sequence[str]) -> Embedding:
-        """The last hidden states of CLIP's text tower."""
+        """The last hidden states of CLIP's text tower. Warns of a prompt that it cannot read to its end."""
         longest = min(self.tokenizer.model_max_length, self.text.config.max_position_embeddings)
+        for prompt in dict.fromkeys(prompts):
+            count = len(self.tokenizer(prompt, verbose=False).input_ids)  # verbose would tell a log, and once
+            if count > longest:
+                # at one line, so that Python shows it once for each prompt
+                warnings.warn(
+                    f"{self.name} reads the first {longest - 2} of the {count - 2} tokens of {prompt!r}: "
+                    "shorten it, or say first what matters",
+                    stacklevel=1,
+                )
         tokens = self.tokenizer(
             list(prompts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt"
         )

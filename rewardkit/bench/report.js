@@ -48,12 +48,3 @@ for (const button of heads) button.addEventListener("click", () => sortBy(button
 filter.addEventListener("input", show);
 status.addEventListener("change", show);
 show(); // a reloaded page may keep what was typed
-
-const theme = document.getElementById("theme");
-const themes = ["system", "light", "dark"];
-theme.hidden = false;
-theme.addEventListener("click", () => {
-  const next = themes[(themes.indexOf(document.documentElement.dataset.theme ?? "system") + 1) % 3];
-  document.documentElement.dataset.theme = next;
-  theme.textContent = `Theme: ${next}`;
-});

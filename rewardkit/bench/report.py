@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from rewardkit.bench.curve import HEIGHT, WIDTH
-from rewardkit.bench.numerals import duration, fixed
+from rewardkit.bench.html import render
 from rewardkit.bench.page import build_page, pictured_frames
 from rewardkit.bench.thumbnails import read_strip
 from rewardkit.errors import NothingToDoError, UsageError
@@ -22,7 +17,6 @@ from rewardkit.files import replacing
 from rewardkit.scoring.pairing import has_score
 from rewardkit.scoring.rows import ScoreHeader, ScoreRow
 
-_HERE = Path(__file__).parent
 _DECODERS = 2
 
 
@@ -53,17 +47,19 @@ def write_report(rows: Iterable[ScoreRow], header: ScoreHeader | None, out: Path
     with ThreadPoolExecutor(_DECODERS) as pool:
         strips = pool.map(lambda order: read_strip(folder / rows[order].path, pictured_frames(rows[order])), pictured)
         page = build_page(rewards[0], rows, dict(zip(pictured, strips, strict=True)))
-    html = _template().render(
+    html = render(
+        "report.html.j2",
+        ["report.css"],
+        ["report.js", "theme.js"],
         page=page,
         header=header,
         configuration=_as_json(header.configuration) if header else "",
         pictured=len(pictured),
         width=WIDTH,
         height=HEIGHT,
-        **_assets(),
     )
     with replacing(out) as draft:
-        draft.write_bytes(_storable(html))
+        draft.write_bytes(html)
 
 
 def _choose(rows: Sequence[ScoreRow], most: int) -> list[int]:
@@ -75,37 +71,5 @@ def _choose(rows: Sequence[ScoreRow], most: int) -> list[int]:
     return scored[: math.ceil(most / 2)] + scored[len(scored) - most // 2 :]
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(fixed=fixed, duration=duration)
-    return environment.get_template("report.html.j2")
-
-
-def _assets() -> dict[str, str]:
-    """Style and script, and their hashes: the page's policy runs these two and nothing else."""
-    style, script = ((_HERE / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    return {
-        "style": Markup(style),
-        "script": Markup(script),
-        "style_hash": _policy_hash(style),
-        "script_hash": _policy_hash(script),
-    }
-
-
-def _policy_hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
-
-
 def _as_json(configuration: dict[str, object]) -> str:
     return json.dumps(configuration, indent=2, ensure_ascii=False, default=str)
-
-
-def _storable(html: str) -> bytes:
-    """As UTF-8; half characters, which file names can hold and UTF-8 cannot, become the replacement character."""
-    return html.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from rewardkit.cli import catalog, compare, demo, download, env, finetune, generate, report, score, serve
+from rewardkit.cli import catalog, compare, demo, download, env, export, finetune, generate, report, score, serve
 from rewardkit.errors import RewardkitError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ COMMANDS = (
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.command("export-lora")(export.export)
 app.command("list")(catalog.list_known)
 app.command("info")(catalog.info)
 

@@ -15,13 +15,16 @@ def download(
     """Fetch the weights of rewards into the hub's cache (HF_HOME), for use without a network later."""
     from rewardkit.errors import MissingWeightsError
     from rewardkit.rewards.catalog import reward_files
+    from rewardkit.weights.source import PackageFile
 
-    files = {name: reward_files(name) for name in names}
+    files = {name: reward_files(name).values() for name in names}
     missing: list[MissingWeightsError] = []
     for name, sources in files.items():
-        if not sources:
-            typer.echo(f"{name} has no weights to fetch", err=True)
-        for source in sources.values():
+        published = [source for source in sources if not isinstance(source, PackageFile)]
+        if not published:
+            has = "comes with its weights: there is nothing to fetch" if sources else "has no weights to fetch"
+            typer.echo(f"{name} {has}", err=True)
+        for source in published:
             try:
                 typer.echo(source.locate(name))
             except MissingWeightsError as error:  # the other files may still come

@@ -9,16 +9,22 @@ import typer
 
 
 def report(
-    scores: Annotated[Path, typer.Argument(help="Rows from `score -o`.")],
+    scores: Annotated[Path, typer.Argument(help="Rows from `score -o`, or the folder of a fine-tuning.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page. [default: beside the rows, .html]")] = None,
     thumbnails: Annotated[
         int, typer.Option(help="Videos shown with pictures; the best and worst where there are more.")
     ] = 200,
 ) -> None:
-    """Write one HTML page with scores, curves and the very frames that were scored."""
+    """Write one HTML page: of scores with the very frames that were scored, or of a fine-tuning with its guards."""
     from rewardkit.bench.report import write_report
+    from rewardkit.bench.training_report import write_training_report
     from rewardkit.scoring.table import ScoreTable
 
+    if scores.is_dir():
+        page = out or scores / "report.html"
+        write_training_report(scores, page)
+        typer.echo(page)
+        return
     table = ScoreTable.read(scores)
     page = out or scores.with_suffix(".html")
     write_report(table, table.header, page, thumbnails=thumbnails)

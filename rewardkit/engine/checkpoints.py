@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,8 @@ class Checkpoints:
         Raises:
             OutputError: it cannot be written; what was there stays.
         """
-        draft = self.folder / f".{uuid.uuid4().hex[:8]}"
+        draft = self.folder / ".draft"
+        shutil.rmtree(draft, ignore_errors=True)  # of a training that was killed while it wrote
         try:
             draft.mkdir(parents=True)
             save_lora(generator, settings, draft, {"step": str(step)})

@@ -21,9 +21,9 @@ from rewardkit.engine.checkpoints import Checkpoints
 from rewardkit.engine.examples import Example, Starts, WordCache, check_examples, order
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.guards import Look, Verdict, judge
-from rewardkit.engine.looking import Looker
-from rewardkit.engine.lora import add_lora, lora_weights, save_lora
-from rewardkit.engine.ranks import Ranks
+from rewardkit.engine.looking import Looker, write_strip
+from rewardkit.engine.lora import add_lora, check_lora, lora_weights, save_lora
+from rewardkit.engine.ranks import Ranks, Trackers
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.engine.statistics import PromptStatistics
 from rewardkit.engine.trial import Bench, Group
@@ -31,7 +31,7 @@ from rewardkit.errors import OutputError, RewardFailedError, UsageError
 from rewardkit.files import replacing
 from rewardkit.reducers.reward import Reward
 
-LOG, LOOKS, SETTINGS = "log.jsonl", "looks.jsonl", "settings.json"
+LOG, LOOKS, SETTINGS, SAMPLES = "log.jsonl", "looks.jsonl", "settings.json", "samples"
 
 
 class StepReport(BaseModel):
@@ -75,7 +75,7 @@ class Finetuning:
     """A fine-tuning under way. `steps()` takes one step after the other, for loops of your own; `run()` takes all.
 
     Args:
-        generator: from `create_backbone`; gets a LoRA.
+        generator: from `create_backbone`; gets a LoRA, or goes on with the one that it has.
         reward: trained on.
         examples: prompts, or pairs of video and prompt.
         config: settings.
@@ -86,7 +86,8 @@ class Finetuning:
 
     Raises:
         BadInputError: examples that cannot be trained on.
-        UsageError: settings that make no sense together, or a folder that holds another training.
+        UsageError: settings that make no sense together or with the LoRA in the generator, trackers that are not
+            there, or a folder that holds another training.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class Finetuning:
         check_examples(self._examples, config.objective)
         self.ranks = Ranks()
         self.ranks.share(range(config.batch_size))  # refuses what cannot be shared out, before anything is made
+        self._trackers = Trackers(config.trackers, output_dir / "trackers")
+        check_lora(generator, config.lora)
         self._claim_folder()
         self.weights = lora_weights(generator) or add_lora(generator, config.lora)
         device = next(iter(self.weights.values())).device
@@ -157,12 +160,13 @@ class Finetuning:
 
     def steps(self) -> Iterator[StepReport]:
         """Takes steps until there are as many as the settings say; what happens between them is up to the caller."""
-        if not self.looks and self.config.guards.every:
-            self._look()  # at the base model
-        while self.step < self.config.steps:
-            report = self._take()
-            self._write(LOG, report)
-            yield report
+        with self._tracked():
+            if not self.looks and self.config.guards.every:
+                self._look()  # at the base model
+            while self.step < self.config.steps:
+                report = self._take()
+                self._write(LOG, report)
+                yield report
 
     def look_if_due(self) -> Verdict | None:
         """Looks at films where the guards' time has come, and says what is wrong with them."""
@@ -250,7 +254,10 @@ class Finetuning:
         return groups
 
     def _look(self) -> None:
-        look = self._looker(self.step, self.weights.values())
+        films = self._looker.films()
+        look = self._looker.look(self.step, films, self.weights.values())
+        if self.ranks.first:
+            write_strip(films, self.folder / SAMPLES / f"{self.step:06d}.png")
         self.looks.append(look)
         self._write(LOOKS, look)
 
@@ -311,7 +318,17 @@ class Finetuning:
                 with replacing(path) as draft:
                     draft.write_text("".join(kept if step else []), encoding="utf-8")
 
-    def _write(self, name: str, line: BaseModel) -> None:
+    @contextmanager
+    def _tracked(self) -> Iterator[None]:
+        """In here the trackers are told every line that is written."""
+        if self.ranks.first and self.step < self.config.steps:
+            self._trackers.start(self.config.model_dump(mode="json"))
+        try:
+            yield
+        finally:
+            self._trackers.finish()
+
+    def _write(self, name: str, line: StepReport | Look) -> None:
         if not self.ranks.first:
             return
         try:
@@ -319,9 +336,10 @@ class Finetuning:
                 file.write(line.model_dump_json() + "\n")
         except OSError as error:
             raise OutputError(f"cannot write {self.folder / name}: {error.strerror}") from None
+        self._trackers.log({Path(name).stem: line.model_dump(exclude={"step"})}, line.step)
 
 
-CHANGEABLE = frozenset({"steps", "checkpoint_every", "keep", "sample_every", "trackers", "films_at_once"})
+CHANGEABLE = frozenset({"steps", "checkpoint_every", "keep", "trackers", "films_at_once"})
 """Settings that a training may go on with when they are changed."""
 
 

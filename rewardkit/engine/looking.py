@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 from rewardkit.engine.generate import generate
 from rewardkit.engine.guards import Look, diversity, means, motion, saturated
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.engine.trial import Bench, seeded
+from rewardkit.files import replacing
 from rewardkit.reducers.reward import Reward
 
+Films = Float[Tensor, "batch frame 3 height width"]
+STRIP_ROWS, STRIP_FRAMES, STRIP_HEIGHT = 6, 8, 160
 SEED = 7_919  # of the looks' films; apart from those that a training or a user makes
 
 
@@ -26,9 +32,8 @@ class Looker:
         self._prompts = [p for p in prompts[: config.guards.prompts] for _ in range(config.guards.seeds)]
 
     @torch.no_grad()
-    def __call__(self, step: int, weights: Iterable[nn.Parameter]) -> Look:
-        """The look of the generator as it is now, at `step`."""
-        video = self.films()
+    def look(self, step: int, video: Films, weights: Iterable[nn.Parameter]) -> Look:
+        """What `films` show at `step`."""
         rewards = {self._bench.reward.name: self._bench.reward, **self._held_out}
         scores = {name: self._scores(reward, video) for name, reward in rewards.items()}
         mean, error = means(scores)
@@ -43,7 +48,7 @@ class Looker:
             lora_norm=float(torch.stack([weight.norm() for weight in weights]).norm()),
         )
 
-    def films(self) -> Tensor:
+    def films(self) -> Films:
         """As many a prompt as the guards' settings say, films of a prompt together."""
         return generate(
             self._bench.generator,
@@ -55,9 +60,27 @@ class Looker:
             batch_size=self._config.films_at_once or self._config.batch_size,
         )
 
-    def _scores(self, reward: Reward, video: Tensor) -> Tensor:
+    def _scores(self, reward: Reward, video: Films) -> Tensor:
         device, found = self._bench.device, []
         for number, (film, prompt) in enumerate(zip(video, self._prompts, strict=True)):
             random = seeded("look", number)
             found.append(reward(film[None].to(device), [prompt], generator=random).cpu())
         return torch.cat(found)
+
+
+def write_strip(films: Films, path: Path) -> None:
+    """A picture with a row a film, of some films evenly chosen and some frames of each.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    rows = torch.linspace(0, len(films) - 1, min(STRIP_ROWS, len(films))).round().long()
+    frames = torch.linspace(0, films.shape[1] - 1, min(STRIP_FRAMES, films.shape[1])).round().long()
+    chosen = films[rows][:, frames].permute(0, 3, 1, 4, 2)  # row, height, frame, width, colour
+    pixels = (chosen * 255).round().byte().flatten(2, 3).flatten(0, 1)
+    picture = Image.fromarray(pixels.cpu().numpy())
+    most = STRIP_HEIGHT * len(rows)
+    if picture.height > most:
+        picture = picture.resize((picture.width * most // picture.height, most), Image.Resampling.LANCZOS)
+    with replacing(path) as draft, draft.open("wb") as file:
+        picture.save(file, "PNG")

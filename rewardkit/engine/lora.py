@@ -56,7 +56,7 @@ def add_lora(generator: Generator, settings: LoraSettings) -> dict[str, nn.Param
         raise MissingExtraError("LoRA", "peft", "adapters") from error
     targets = list(generator.lora_targets() if settings.targets is None else settings.targets)
     for name, denoiser in generator.denoisers().items():
-        if _layers(denoiser):
+        if lora_layers(denoiser):
             raise UsageError(f"{generator.name}: {name} has a LoRA already; create the backbone anew for another")
         _check_targets(targets, denoiser, f"{generator.name}: no layer of {name}")
     with torch.random.fork_rng(devices=[]):
@@ -96,7 +96,7 @@ def lora_at(generator: Generator, strength: float) -> Iterator[None]:
 
     Go backward inside, too: what a checkpointed step computes again, it computes at the strength of that moment.
     """
-    layers = [layer for denoiser in generator.denoisers().values() for layer in _layers(denoiser)]
+    layers = [layer for denoiser in generator.denoisers().values() for layer in lora_layers(denoiser).values()]
     scalings = [layer.scaling[ADAPTER] for layer in layers]
     on = [layer for layer in layers if not layer.disable_adapters]
     trained = {weight: weight.requires_grad for weight in lora_weights(generator).values()}
@@ -170,7 +170,7 @@ def check_lora(generator: Generator, settings: LoraSettings) -> None:
         UsageError: rank or alpha differ.
     """
     wanted = (settings.rank, settings.alpha or settings.rank)
-    layers = [layer for denoiser in generator.denoisers().values() for layer in _layers(denoiser)]
+    layers = [layer for denoiser in generator.denoisers().values() for layer in lora_layers(denoiser).values()]
     for rank, alpha in {(layer.r[ADAPTER], layer.lora_alpha[ADAPTER]) for layer in layers} - {wanted}:
         raise UsageError(
             f"the LoRA in {generator.name} has rank {rank} and alpha {alpha:g}: "
@@ -190,12 +190,17 @@ def put_lora(weights: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor],
         weight.data.copy_(tensors[name])
 
 
-def _layers(denoiser: nn.Module) -> list[LoraLayer]:
+def lora_layers(denoiser: nn.Module) -> dict[str, LoraLayer]:
+    """The layers of a denoiser that have a LoRA, by their names.
+
+    Raises:
+        MissingExtraError: peft is not installed.
+    """
     try:
         from peft.tuners.lora import LoraLayer
     except ImportError as error:
         raise MissingExtraError("LoRA", "peft", "adapters") from error
-    return [module for module in denoiser.modules() if isinstance(module, LoraLayer)]
+    return {name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)}
 
 
 def _check_targets(targets: Sequence[str], denoiser: nn.Module, who: str) -> None:

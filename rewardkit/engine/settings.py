@@ -32,8 +32,8 @@ class FinetuneConfig(BaseModel):
         seed: of everything random.
         checkpoint_every: steps between checkpoints.
         keep: checkpoints kept, beside the best.
-        sample_every: steps between sample strips; 0 draws none.
-        trackers: names that accelerate knows, such as tensorboard and wandb.
+        trackers: names that accelerate knows, such as tensorboard and wandb, whose packages are installed; a training
+            that goes on is a new run there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,5 +54,4 @@ class FinetuneConfig(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: PositiveInt = 50
     keep: PositiveInt = 3
-    sample_every: NonNegativeInt = 0
     trackers: tuple[str, ...] = ()

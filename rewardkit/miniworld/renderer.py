@@ -15,6 +15,7 @@ from rewardkit.miniworld.spoiling import spoil
 from rewardkit.miniworld.truth import RGB, Shape, Truth
 
 _RADIUS = 0.2
+_STRAY = 0.25  # of the room that the way leaves
 _MARGIN = 0.03  # one pixel of 32: keeps smooth edges, too, off the border
 _LAYOUT, _NOISE = 0, 1  # independent random streams, so that one seed places a shape alike in every quality
 
@@ -42,12 +43,16 @@ def draw(truth: Truth, num_frames: int = 8, size: int = 32, seed: int = 0) -> Fl
 def centres(truth: Truth, num_frames: int = 8, seed: int = 0) -> Float[NDArray[np.float64], "frame 2"]:
     """Where the shape's centre of mass is in each frame: (x, y) from the upper left, in picture sides.
 
-    The whole way, from first to last frame, lies so that the shape never leaves the picture.
+    The whole way, from first to last frame, lies so that the shape never leaves the picture. It begins at the side
+    that the shape moves away from, give or take `_STRAY`, and anywhere across: so a still picture, too, tells
+    something of the direction, as it does in films of people.
     """
     way = np.array(truth.velocity)
     nearest = _RADIUS + _MARGIN
     room = 1 - 2 * nearest - np.abs(way)
     free = np.random.default_rng([seed, _LAYOUT]).random(2)
+    along = way / np.hypot(*way)
+    free = np.where(along > 0.1, free * _STRAY, np.where(along < -0.1, 1 - free * _STRAY, free))
     start = nearest + free * room + np.maximum(-way, 0)
     return np.asarray(start + np.linspace(0, 1, num_frames)[:, None] * way)
 

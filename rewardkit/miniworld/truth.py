@@ -39,7 +39,7 @@ RGB: Mapping[Colour, tuple[float, float, float]] = MappingProxyType(
 )
 """Red, green and blue in [0, 1] of each colour before any spoiling; none halfway between two 8-bit levels."""
 
-DISTANCE: Mapping[Speed, float] = MappingProxyType({"slowly": 0.2, "quickly": 0.5})
+DISTANCE: Mapping[Speed, float] = MappingProxyType({"slowly": 0.2, "quickly": 0.4})
 """How far a shape travels from first frame to last, in picture sides, whatever the number of frames."""
 
 

@@ -8,7 +8,8 @@ from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.preprocessing import Mode, PadToSquare, Preprocessing
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.similarity import Similarity
-from rewardkit.rewards.towers.clip import Architecture, OpenAITokenizer, load_clip
+from rewardkit.rewards.towers.clip import Architecture, OpenAITokenizer, configuration, load_clip
+from rewardkit.rewards.towers.words import WordTokenizer
 from rewardkit.weights.filling import Placement
 from rewardkit.weights.source import HubFile
 
@@ -35,22 +36,31 @@ def load_hpsv2(
     placement: Placement,
     checkpoint: Path,
     architecture: Architecture,
+    tokenizer: Path | None = None,
     preprocess: Mode = "auto",
     antialias: bool = True,
 ) -> Similarity:
     """HPSv2 from an official checkpoint: `HPS_v2_compressed.pt`, `HPS_v2.1_compressed.pt` or `HPS_v2.pt`.
 
+    The rewards of the mini world are small models of the same kind.
+
     Args:
-        card: which of the two.
+        card: which of them.
         placement: device and precision.
         checkpoint: the file.
-        architecture: what the file must hold.
+        architecture: what the file must hold; it also says what size is read.
+        tokenizer: a vocabulary with one word a line, for a model that was not trained with OpenAI's tokenizer.
         preprocess: `exact`, `diff`, or `auto`.
         antialias: False resizes as torchvision before 0.17 did, with which the numbers of the paper were made.
     """
     tower = load_clip(card.name, checkpoint, architecture, placement)
-    preprocessing = Preprocessing(PadToSquare(antialias=antialias), mode=preprocess)
-    return Similarity(card, tower, OpenAITokenizer(), preprocessing)
+    config = configuration(architecture)
+    preprocessing = Preprocessing(PadToSquare(config["vision_cfg"]["image_size"], antialias), mode=preprocess)
+    if tokenizer is None:
+        return Similarity(card, tower, OpenAITokenizer(), preprocessing)
+    text = config["text_cfg"]
+    words = WordTokenizer(card.name, tokenizer, text["context_length"], text["vocab_size"])
+    return Similarity(card, tower, words, preprocessing)
 
 
 HPSV2_1 = Release(

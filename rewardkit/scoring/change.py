@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,7 @@ _DRAWN_AT_ONCE = 2_000_000
 
 ScoreOf = Callable[[ScoreRow], float]
 """Reads one number off a row."""
+Scored = TypeVar("Scored")
 
 
 class Change(BaseModel):
@@ -49,9 +50,13 @@ class Change(BaseModel):
 
 
 def measure_change(
-    name: str, pairs: Sequence[tuple[ScoreRow, ScoreRow]], score: ScoreOf, seed: int, resamples: int
+    name: str,
+    pairs: Sequence[tuple[Scored, Scored]],
+    score: Callable[[Scored], float],
+    seed: int = 0,
+    resamples: int = 10_000,
 ) -> Change:
-    """The change of the number that `score` reads, from the first to the second row of each pair."""
+    """The change of the number that `score` reads, from the first to the second of each pair."""
     scores = np.array([[score(before), score(after)] for before, after in pairs])
     difference = scores[:, 1] - scores[:, 0]
     sign = np.sign(difference)

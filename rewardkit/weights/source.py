@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from rewardkit.errors import BadCheckpointError, MissingWeightsError, OutputError, UsageError
@@ -105,7 +106,39 @@ class ElsewhereFile:
         raise MissingWeightsError(f"{who} needs {self}: download it by hand and give its path")
 
 
-Source = HubFile | ElsewhereFile
+@dataclass(frozen=True)
+class PackageFile:
+    """A file that comes with an installed package.
+
+    Attributes:
+        package: the package that has it, such as `rewardkit.miniworld`.
+        name: its place in the folder of the package.
+    """
+
+    package: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.package}"
+
+    def cached(self) -> Path | None:
+        """Its place in the package, or None where the installation lacks it."""
+        path = Path(str(resources.files(self.package))) / self.name
+        return path if path.is_file() else None
+
+    def locate(self, who: str) -> Path:
+        """Its place in the package; never asks a network.
+
+        Raises:
+            MissingWeightsError: the installation lacks it.
+        """
+        path = self.cached()
+        if path is None:
+            raise MissingWeightsError(f"{who} needs {self}, which this installation lacks: install rewardkit again")
+        return path
+
+
+Source = HubFile | ElsewhereFile | PackageFile
 
 
 def hub_cache() -> str:

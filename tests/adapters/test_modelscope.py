@@ -195,8 +195,26 @@ def test_each_prompt_is_embedded_by_itself_and_the_denoiser_listens(tiny: ModelS
     assert not torch.allclose(films[0], films[1], atol=1e-3)
 
 
-def test_a_prompt_longer_than_the_text_tower_is_cut(tiny: ModelScope) -> None:
-    assert tiny.embed(["word " * 200])["encoder_hidden_states"].shape == (1, 77, 32)
+def test_a_prompt_longer_than_the_text_tower_is_cut_and_says_so_once(tiny: ModelScope) -> None:
+    """Every letter of the tiny tokenizer is a token; two more mark the ends."""
+    fits, long, longer = "a" * 75, "a" * 76, "a" * 100
+    assert tiny.embed([fits])["encoder_hidden_states"].shape == (1, 77, 32)
+    with pytest.warns(UserWarning, match="modelscope reads the first 75") as told:
+        embedded = tiny.embed([long, fits, longer, long])["encoder_hidden_states"]
+    assert [str(warning.message) for warning in told] == [
+        f"modelscope reads the first 75 of the {count} tokens of {prompt!r}: shorten it, or say first what matters"
+        for count, prompt in ((76, long), (100, longer))
+    ]
+    assert embedded.shape == (4, 77, 32)
+    torch.testing.assert_close(embedded[0], embedded[2], atol=1e-6, rtol=1e-5)
+
+
+def test_python_shows_the_warning_of_a_long_prompt_once(tiny: ModelScope) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for prompt in ("c" * 76, "c" * 76, "d" * 76):
+            tiny.embed([prompt])
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize("shape", [(0, 32, 32), (3, 30, 32), (3, 32, 30), (3, 0, 32), (3, 32, -4)])

@@ -122,13 +122,19 @@ def test_report_writes_one_page(rewardkit: Run, two_runs: tuple[Path, Path], tmp
     assert two_runs[0].with_suffix(".html").exists()
 
 
-def test_demo_ends_in_a_table_and_a_report(rewardkit: Run, tmp_path: Path) -> None:
-    result = rewardkit("demo", "-o", tmp_path / "demo")
+def test_demo_runs_the_whole_loop(rewardkit: Run, tmp_path: Path) -> None:
+    demo = tmp_path / "demo"
+    result = rewardkit("demo", "-o", demo, "--steps", "1", "--films", "1")
     assert result.code == 0, result.err
     lines = result.out.splitlines()
     assert "score" in result.out
-    assert lines[-1].startswith("report: ")
-    assert (tmp_path / "demo" / "report.html").exists()
+    assert lines[-2:] == [f"LoRA: {demo / 'run' / 'lora'}", f"report: {demo / 'finetune.html'}"]
+    assert any(line.startswith("Fine-tuning moved miniworld by ") for line in lines)
+    assert (demo / "run" / "lora" / "lora.safetensors").exists()
+    assert (demo / "report.html").exists()
+    page = (demo / "finetune.html").read_text()
+    assert page.count("data:image/webp;base64,") == 2 * 3, "three prompts, before and after"
+    assert page.count("data:image/png;base64,") == 2, "the guards' films at the base model and after the step"
     listed = [line for line in lines if ".mp4" in line]
     assert len(listed) == 18
     rank = {Path(line.split()[1]).stem: place for place, line in enumerate(listed)}

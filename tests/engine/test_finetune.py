@@ -20,7 +20,7 @@ from rewardkit.engine.lora import FILE, LoraSettings, lora_weights
 from rewardkit.engine.objectives import Ddpo, Draft, RewardGradient, RewardWeighted
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.errors import BadInputError, OutputError, RewardFailedError, UsageError
-from tests.engine.toy import Toy
+from tests.engine.toy import Toy, trained_lora
 from tests.judges import Brightness
 
 PROMPTS = ["a cat", "two dogs in a boat", "rain", "the last tram at night"]
@@ -230,6 +230,19 @@ def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(tmp_path, learning_rate=0.5)
 
 
+def test_settings_of_another_lora_than_the_generators_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    toy = Toy()
+    weights = trained_lora(toy, settings=LoraSettings(rank=2, alpha=4.0))
+    message = r"^the LoRA in toy has rank 2 and alpha 4: the settings say 2 and 2$"
+    with pytest.raises(UsageError, match=message):
+        finetune(toy, bright(), prompts=PROMPTS, config=config(), output_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    settings = config(steps=1, lora=LoraSettings(rank=2, alpha=4.0))
+    finetune(toy, bright(), prompts=PROMPTS, config=settings, output_dir=tmp_path / "run")
+    assert not same(before, {name: weight.detach() for name, weight in lora_weights(toy).items()})
+
+
 def test_no_space_for_a_checkpoint_keeps_the_last_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rewardkit.engine import checkpoints
 
@@ -242,6 +255,15 @@ def test_no_space_for_a_checkpoint_keeps_the_last_good_one(tmp_path: Path, monke
     with pytest.raises(OutputError, match=r"cannot write the checkpoint of step 4.*No space left"):
         trained(tmp_path, steps=6)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000002"]
+
+
+def test_what_a_killed_training_left_of_a_checkpoint_is_cleared_away(tmp_path: Path) -> None:
+    trained(tmp_path, steps=2)
+    draft = tmp_path / "checkpoints" / ".draft"
+    draft.mkdir()
+    (draft / FILE).write_bytes(b"half")
+    trained(tmp_path, steps=4)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"000002", "000004"}
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -52,7 +52,7 @@ def test_noisy_differs_anew_in_every_frame_by_the_stated_amount():
 
 def test_watermark_repeats_over_the_picture_and_stands_still():
     for good, spoiled in pairs("watermarked"):
-        opacity = ((spoiled - good) / (1 - good)).mean(1)
+        opacity = (spoiled - good).mean(1) / (1 - good).mean(1)
         assert float(opacity.max()) == pytest.approx(0.4, abs=0.03)
         assert (opacity[0] - opacity[-1]).abs().max() < 0.05
         assert torch.allclose(opacity[:, :16, :16], opacity[:, 16:, 16:], atol=0.05)

@@ -11,7 +11,7 @@ import pytest
 from rewardkit.errors import BadCheckpointError, MissingWeightsError, OutputError
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.catalog import list_rewards, reward_files
-from rewardkit.weights.source import ElsewhereFile, HubFile, in_words, sha256_of
+from rewardkit.weights.source import ElsewhereFile, HubFile, PackageFile, in_words, sha256_of
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"weights"
@@ -98,6 +98,21 @@ def test_a_file_from_elsewhere_says_where() -> None:
         file.locate("mps")
 
 
+def test_a_file_of_a_package_is_where_the_package_is() -> None:
+    file = PackageFile("rewardkit.rewards", "measured.json")
+    assert file.locate("x") == file.cached()
+    assert "hpsv2.1" in file.locate("x").read_text()
+
+
+def test_a_file_that_a_package_lacks_is_named() -> None:
+    file = PackageFile("rewardkit.rewards", "no.json")
+    assert file.cached() is None
+    with pytest.raises(
+        MissingWeightsError, match=r"x needs no.json of rewardkit.rewards, which this installation lacks"
+    ):
+        file.locate("x")
+
+
 def test_sha256_is_of_the_content_now(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(CONTENT)
@@ -119,7 +134,8 @@ def test_every_hub_file_is_pinned_to_a_commit(name: str) -> None:
         if isinstance(source, HubFile):
             assert len(source.revision) == 40
             assert set(source.revision) <= set("0123456789abcdef")
-        assert source.sha256 is None or len(source.sha256) == 64
+        if isinstance(source, HubFile | ElsewhereFile):
+            assert source.sha256 is None or len(source.sha256) == 64
     assert REWARDS.load(name)
 
 
@@ -131,9 +147,10 @@ def rewardkit(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_environment_decides_where_the_cache_is(tmp_path: Path) -> None:
-    missing = rewardkit(tmp_path, "download", "hpsv2.1", "technical")
+    missing = rewardkit(tmp_path, "download", "hpsv2.1", "technical", "miniworld")
     assert missing.returncode == 4
     assert "error: hpsv2.1 needs HPS_v2.1_compressed.pt (1.97 GB)" in missing.stderr
     assert str(tmp_path / "hub") in missing.stderr
     assert "technical has no weights to fetch" in missing.stderr
+    assert "miniworld comes with its weights: there is nothing to fetch" in missing.stderr
     assert "Traceback" not in missing.stderr
