@@ -21,6 +21,7 @@ from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.catalog import list_rewards, reward_files, reward_info
 from rewardkit.rewards.release import Release
+from rewardkit.weights.source import PackageFile
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -64,7 +65,7 @@ def rewards_page() -> str:
     ours = {name: thing for name, thing in made.items() if _is_ours(thing)}
     columns = ("Reward", "Measures", "Judges", "Range", "Gradient")
     table = _table(columns, [_card_cells(reward_info(name)) for name in ours])
-    learned = [name for name, made in ours.items() if isinstance(made, Release)]
+    learned = [name for name in ours if _is_published(name)]
     parts = [REWARDS_HEAD, table, LEARNED_HEAD, _learned_table(learned)]
     return "\n".join([*parts, *(_reward(reward_info(name), made) for name, made in ours.items())])
 
@@ -72,6 +73,12 @@ def rewards_page() -> str:
 def _is_ours(made: object) -> bool:
     home = made.build.__module__ if isinstance(made, Release) else getattr(made, "__module__", "")
     return home.partition(".")[0] == "rewardkit"
+
+
+def _is_published(name: str) -> bool:
+    """Whether somebody else published its weights."""
+    files = reward_files(name).values()
+    return bool(files) and not any(isinstance(file, PackageFile) for file in files)
 
 
 def _learned_table(names: Iterable[str]) -> str:
@@ -179,7 +186,7 @@ def readme() -> str:
     text = README.read_text(encoding="utf-8")
     tables = {
         "rewards": _readme_rewards(),
-        "learned": _learned_table(name for name in list_rewards() if isinstance(REWARDS.load(name), Release)),
+        "learned": _learned_table(filter(_is_published, list_rewards())),
         "truth": _readme_truth(),
         "speed": _readme_speed(),
     }

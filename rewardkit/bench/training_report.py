@@ -152,7 +152,7 @@ def _guard_charts(looks: Sequence[Look], guards: GuardSettings, reward: str) -> 
             [(look.saturated,) for look in looks],
             base.saturated + guards.most_saturated,
         ),
-        chart("Size of the LoRA", "length of all its weights", [(look.lora_norm,) for look in looks]),
+        chart("Size of the LoRA", "length of all that it adds to weights", [(look.lora_norm,) for look in looks]),
     ]
     return [made for made in charts if made]
 

@@ -45,26 +45,25 @@ def walk(
 ) -> Latents:
     """Walks `noisy`, which is at the first of `levels`, down to the last.
 
-    Chosen steps are checkpointed: their activations are computed again on the way back, so that memory holds one
-    step's however many are chosen. Steps before the first chosen one build no graph. In steps between, the estimate of
-    the noise is a constant and gradient passes through the step's own arithmetic.
+    Passes of chosen steps are checkpointed: their activations are computed again on the way back, so that memory holds
+    one pass's however many steps are chosen. Steps before the first chosen one build no graph. In steps between, the
+    estimate of the noise is a constant and gradient passes through the step's own arithmetic.
     """
     for number in range(len(levels)):
         if number in gradient_steps and torch.is_grad_enabled():
-            torch.clear_autocast_cache()  # pytorch#165068: older ones keep weights cast without gradient there
-            noisy = checkpoint(_step, generator, noisy, levels, number, words, guidance, use_reentrant=False)
+            noisy = _step(generator, noisy, levels, number, words, guidance)
         else:
             noisy = _constant_step(generator, noisy, levels, number, words, guidance)
     return noisy
 
 
 def guided_clean(generator: Generator, noisy: Latents, level: Level, words: Words, guidance: Guidance) -> Latents:
-    """The estimate of clean latents with guidance."""
+    """The estimate of clean latents with guidance. A pass that gradient goes through is checkpointed."""
+    told = _pass(generator, noisy, level, words.prompts)
     if guidance.scale == 1:
-        return generator.predict_clean(noisy, level, words.prompts)
-    told = generator.predict_clean(noisy, level, words.prompts)
+        return told
     with torch.set_grad_enabled(torch.is_grad_enabled() and guidance.gradient == "both"):
-        untold = generator.predict_clean(noisy, level, words.empty)
+        untold = _pass(generator, noisy, level, words.empty)
     if guidance.gradient == "conditional":
         untold = _with_constant_eps(untold, noisy, level)
     guided = untold + guidance.scale * (told - untold)
@@ -74,6 +73,14 @@ def guided_clean(generator: Generator, noisy: Latents, level: Level, words: Word
 def level_at(levels: Levels, number: int, like: Tensor) -> Level:
     """The level that step `number` starts from."""
     return Level(*(values[number].to(like.device) for values in (levels.timestep, levels.signal, levels.noise)))
+
+
+def _pass(generator: Generator, noisy: Latents, level: Level, embedding: Embedding) -> Latents:
+    if not torch.is_grad_enabled():
+        return generator.predict_clean(noisy, level, embedding)
+    torch.clear_autocast_cache()  # pytorch#165068: older ones keep weights cast without gradient there
+    clean: Latents = checkpoint(generator.predict_clean, noisy, level, embedding, use_reentrant=False)
+    return clean
 
 
 def _step(

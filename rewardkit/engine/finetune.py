@@ -255,7 +255,7 @@ class Finetuning:
 
     def _look(self) -> None:
         films = self._looker.films()
-        look = self._looker.look(self.step, films, self.weights.values())
+        look = self._looker.look(self.step, films)
         if self.ranks.first:
             write_strip(films, self.folder / SAMPLES / f"{self.step:06d}.png")
         self.looks.append(look)

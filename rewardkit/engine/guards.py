@@ -57,7 +57,7 @@ class Look(BaseModel):
         motion: mean absolute difference of neighbouring frames.
         diversity: mean absolute difference between films of one prompt.
         saturated: share of pixels at black or white.
-        lora_norm: length of all LoRA updates together.
+        lora_norm: length of all updates together, as they count; 0 for the base model.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from rewardkit.engine.generate import generate
 from rewardkit.engine.guards import Look, diversity, means, motion, saturated
+from rewardkit.engine.lora import update_norm
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.engine.trial import Bench, seeded
 from rewardkit.files import replacing
@@ -32,7 +33,7 @@ class Looker:
         self._prompts = [p for p in prompts[: config.guards.prompts] for _ in range(config.guards.seeds)]
 
     @torch.no_grad()
-    def look(self, step: int, video: Films, weights: Iterable[nn.Parameter]) -> Look:
+    def look(self, step: int, video: Films) -> Look:
         """What `films` show at `step`."""
         rewards = {self._bench.reward.name: self._bench.reward, **self._held_out}
         scores = {name: self._scores(reward, video) for name, reward in rewards.items()}
@@ -45,7 +46,7 @@ class Looker:
             motion=motion(video),
             diversity=diversity(video, self._config.guards.seeds),
             saturated=saturated(video),
-            lora_norm=float(torch.stack([weight.norm() for weight in weights]).norm()),
+            lora_norm=update_norm(self._bench.generator),
         )
 
     def films(self) -> Films:

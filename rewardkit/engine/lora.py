@@ -90,6 +90,17 @@ def lora_weights(generator: Generator) -> dict[str, nn.Parameter]:
     }
 
 
+@torch.no_grad()
+def update_norm(generator: Generator) -> float:
+    """Length of everything that the LoRA adds to the denoisers' weights, over all layers; 0 for a fresh one."""
+    norms = [
+        layer.get_delta_weight(ADAPTER).norm()  # type: ignore[attr-defined]  # every kind that we make has it
+        for denoiser in generator.denoisers().values()
+        for layer in lora_layers(denoiser).values()
+    ]
+    return float(torch.stack(norms).norm())
+
+
 @contextmanager
 def lora_at(generator: Generator, strength: float) -> Iterator[None]:
     """The LoRA counts `strength` times in here; at 0 the model is exactly the base.

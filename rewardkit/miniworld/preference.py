@@ -45,7 +45,7 @@ MINIWORLD = Release(
         unit="cosine of picture and caption; means something in the mini world alone, never for big models",
         needs_prompt=True,
         max_prompt_tokens=CONTEXT,
-        parameters=1,
+        parameters=219_009,
         input="32x32, longer side, padded black",
         preprocess=("exact", "diff"),
     ),
@@ -60,7 +60,7 @@ JUDGE = Release(
             "summary": "how good a picture of the mini world is and fits its caption; never trained against",
             "source": "a regression on the known truth, by benchmarks/miniworld/preference.py",
             "score_range": (0.0, 1.0),
-            "parameters": 1,
+            "parameters": 394_701,
             "input": "64x64, longer side, padded black",
         }
     ),

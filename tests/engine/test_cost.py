@@ -75,7 +75,8 @@ def saved_by_judging(frames: int, every: bool = False) -> int:
 
 def test_48_walked_steps_save_no_more_than_12() -> None:
     few, many = saved_by_step(20, 0.6), saved_by_step(50, 0.96)
-    assert few == many > 0
+    assert few > 1e5
+    assert abs(many - few) < 500, "no more than the levels themselves, one number a step"
 
 
 def test_a_second_chosen_step_saves_its_latents_and_is_noticed() -> None:

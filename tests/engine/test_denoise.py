@@ -162,7 +162,7 @@ def test_gradient_steps_have_gradient_passes_and_no_others(count: int, guidance:
     assert sum(toy.denoiser.calls) == passes * count
     film.sum().backward()
     again = toy.denoiser.calls[each * 12 :]
-    assert (len(again), sum(again)) == (each * count, passes * count)
+    assert again == [True] * (passes * count), "only passes with gradient are computed again"
 
 
 @pytest.mark.parametrize(("spec", "first", "chosen"), [("last", 11, 1), ("tail:3", 9, 3), ("steps:4,-1", 4, 2)])
@@ -179,7 +179,7 @@ def test_no_graph_is_built_before_the_first_chosen_step(spec: str, first: int, c
 
 @pytest.mark.parametrize("spec", ["last", "steps:0"])
 def test_what_the_graph_holds_does_not_grow_with_the_walk(spec: str) -> None:
-    """It keeps the latents that a chosen step begins with, and of steps after it single numbers."""
+    """It keeps the latents that each pass of a chosen step begins with, and of steps after it single numbers."""
 
     def held(steps: int) -> int:
         toy, kept = Toy(), list[int]()
@@ -189,7 +189,7 @@ def test_what_the_graph_holds_does_not_grow_with_the_walk(spec: str) -> None:
             walk(toy, noise(1, 3, 6, 4, 5), levels, words(toy, "a cat"), Guidance(3.0), chosen_steps(spec, steps))
         return sum(number for number in kept if number > 1)
 
-    assert held(10) == held(50) == 3 * 6 * 4 * 5
+    assert held(10) == held(50) == 2 * 3 * 6 * 4 * 5
 
 
 def test_nothing_chosen_or_gradient_switched_off_gives_a_film_without_graph() -> None:

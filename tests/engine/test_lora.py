@@ -13,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rewardkit.engine.lora import FILE, LoraSettings, add_lora, load_lora, lora_at, lora_weights, save_lora
+from rewardkit.engine.lora import FILE, LoraSettings, add_lora, load_lora, lora_at, lora_weights, save_lora, update_norm
 from rewardkit.errors import BadCheckpointError, OutputError, UsageError
+from rewardkit_adapters.modelscope import ModelScope
 from tests.engine.toy import Toy, trained_lora
 
 
@@ -355,3 +356,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="LoraSettings"):
         LoraSettings(**settings)
+
+
+def test_the_length_of_the_update_is_that_of_the_merged_weights() -> None:
+    generator = ModelScope.tiny()
+    add_lora(generator, LoraSettings(rank=2, alpha=6))
+    assert update_norm(generator) == 0
+    with torch.no_grad():
+        for weight in lora_weights(generator).values():
+            weight.fill_(0.1)
+    pairs = [weight.shape for weight in lora_weights(generator).values()]
+    ends = [(b[0], a[1]) for a, b in zip(pairs[::2], pairs[1::2], strict=True)]
+    wanted = sum((2 * 0.1 * 0.1 * 6 / 2) ** 2 * out * into for out, into in ends) ** 0.5
+    assert update_norm(generator) == pytest.approx(wanted, rel=1e-5)
