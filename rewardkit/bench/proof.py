@@ -114,5 +114,5 @@ def headline(measured: BeforeAfter) -> str:
     return (
         f"Fine-tuning moved {moved(TRAINED)}, and {moved(HELD_OUT)}, which it never saw. Watermarks went from "
         f"{mark.mean_before:.3f} to {mark.mean_after:.3f}, {moves.mean_after / moves.mean_before:.0%} of the motion is "
-        f"left. Colour and direction are right in {right.mean_before:.0%} of films before, {right.mean_after:.0%} after."
+        f"left; colour and direction are right in {right.mean_before:.0%} before, {right.mean_after:.0%} after."
     )
