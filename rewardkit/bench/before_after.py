@@ -33,17 +33,6 @@ class Pair:
     before: Mapping[str, float]
     after: Mapping[str, float]
 
-    @property
-    def numbers(self) -> dict[str, object]:
-        """All but the pixels."""
-        return {
-            "split": self.split,
-            "prompt": self.prompt,
-            "seed": self.seed,
-            "before": self.before,
-            "after": self.after,
-        }
-
 
 @dataclass(frozen=True)
 class BeforeAfter:

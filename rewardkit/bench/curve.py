@@ -45,7 +45,12 @@ class Curve:
     @property
     def path(self) -> str:
         """The line through all dots, as SVG path data."""
-        return "M" + " L".join(f"{dot.x:.1f} {dot.y:.1f}" for dot in self.dots)
+        return line_through([(dot.x, dot.y) for dot in self.dots])
+
+
+def line_through(places: Sequence[tuple[float, float]]) -> str:
+    """The line through all places (x, y), as SVG path data."""
+    return "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
 
 
 def frame_scores(part: PartScore | ScoreRow) -> list[FrameScore]:

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from rewardkit.bench.numerals import duration, fixed
+from rewardkit.errors import UsageError
 
 _HERE = Path(__file__).parent
 
@@ -27,6 +28,16 @@ def render(template: str, styles: Sequence[str], scripts: Sequence[str], **words
     environment.filters.update(fixed=fixed, duration=duration)
     html = environment.get_template(template).render(**_assets("style", styles), **_assets("script", scripts), **words)
     return _storable(html)
+
+
+def check_page(out: Path) -> None:
+    """Refuses a name that is no page's.
+
+    Raises:
+        UsageError: it ends in something else.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a report is a page: give a name that ends in .html, got {out.name}")
 
 
 def _assets(kind: str, names: Sequence[str]) -> dict[str, str]:

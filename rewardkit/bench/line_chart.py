@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rewardkit.bench.curve import HEIGHT, WIDTH, line_through
 from rewardkit.scoring.decimals import decimals_for
-
-WIDTH, HEIGHT = 1000, 100
-"""The chart's own units; the page stretches them to the room there is."""
 
 _ROOM = 0.06  # above and below what is drawn
 
@@ -58,7 +56,7 @@ class LineChart:
     @property
     def path(self) -> str:
         """The line through all dots, as SVG path data."""
-        return "M" + " L".join(f"{dot.x:.1f} {dot.y:.1f}" for dot in self.dots)
+        return line_through([(dot.x, dot.y) for dot in self.dots])
 
     @property
     def few(self) -> bool:
@@ -86,8 +84,8 @@ def line_chart(
     dots = tuple(Dot(WIDTH * point.step / max(1, last), y(point.value), point) for point in points)
     band = ""
     if any(point.error for point in points):
-        upper = [f"{dot.x:.1f} {y(dot.of.value + dot.of.error):.1f}" for dot in dots]
-        lower = [f"{dot.x:.1f} {y(dot.of.value - dot.of.error):.1f}" for dot in reversed(dots)]
-        band = f"M{' L'.join([*upper, *lower])}Z"
+        upper = [(dot.x, y(dot.of.value + dot.of.error)) for dot in dots]
+        lower = [(dot.x, y(dot.of.value - dot.of.error)) for dot in reversed(dots)]
+        band = f"{line_through([*upper, *lower])}Z"
     at = None if limit is None else y(limit)
     return LineChart(title, note, dots, band, at, low, high, last, decimals_for(high - low))

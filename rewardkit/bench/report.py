@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rewardkit.bench.curve import HEIGHT, WIDTH
-from rewardkit.bench.html import render
+from rewardkit.bench.html import check_page, render
 from rewardkit.bench.page import build_page, pictured_frames
 from rewardkit.bench.thumbnails import read_strip
 from rewardkit.errors import NothingToDoError, UsageError
@@ -38,8 +38,7 @@ def write_report(rows: Iterable[ScoreRow], header: ScoreHeader | None, out: Path
         raise NothingToDoError("a report needs at least one row: got none")
     if len(rewards) > 1:
         raise UsageError(f"a report shows one reward: the rows were scored with {' and '.join(map(repr, rewards))}")
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"a report is a page: give a name that ends in .html, got {out.name}")
+    check_page(out)
     if thumbnails < 0:
         raise UsageError(f"a report cannot have {thumbnails} thumbnails: give 0 or more")
     pictured = _choose(rows, thumbnails)

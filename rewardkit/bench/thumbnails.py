@@ -60,14 +60,23 @@ def read_strip(path: Path, frame_index: Sequence[int]) -> Strip:
 
 def thumbnail(number: int, frame: UInt8[Tensor, "3 height width"]) -> Thumbnail:
     """Frame `number` as a JPEG of at most 96 pixels height; smaller frames keep their pixels."""
-    image = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
+    image = as_image(frame)
     small = image.height <= _HEIGHT
     image.thumbnail((_MAX_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     # few pixels show every fault of JPEG, and cost nothing
     image.save(data, "JPEG", quality=95 if small else _QUALITY, subsampling=0 if small else 2)
-    uri = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
-    return Thumbnail(number, uri, image.width, image.height)
+    return Thumbnail(number, data_uri(data.getvalue(), "jpeg"), image.width, image.height)
+
+
+def as_image(frame: UInt8[Tensor, "3 height width"]) -> Image.Image:
+    """The frame as Pillow has it."""
+    return Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """A picture file of that kind, such as `png`, for the page to hold in itself."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def spread_over(numbers: Sequence[int], most: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import statistics
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from rewardkit.bench.before_after import ALL, BeforeAfter, Pair
-from rewardkit.bench.html import render
-from rewardkit.bench.line_chart import HEIGHT, WIDTH, LineChart, Point, line_chart
+from rewardkit.bench.curve import HEIGHT, WIDTH
+from rewardkit.bench.html import check_page, render
+from rewardkit.bench.line_chart import LineChart, Point, line_chart
+from rewardkit.bench.thumbnails import as_image, data_uri
 from rewardkit.engine.finetune import LOG, LOOKS, SAMPLES, SETTINGS, StepReport
 from rewardkit.engine.guards import GuardSettings, Look, Verdict, judge
 from rewardkit.errors import NothingToDoError, UsageError
@@ -45,11 +45,6 @@ class Sample:
     uri: str
 
 
-def is_training(folder: Path) -> bool:
-    """Whether a fine-tuning wrote this folder."""
-    return (folder / SETTINGS).is_file()
-
-
 def write_training_report(run: Path, out: Path, measured: BeforeAfter | None = None, headline: str = "") -> None:
     """Writes the page of the fine-tuning in `run`; it may still be under way.
 
@@ -64,10 +59,9 @@ def write_training_report(run: Path, out: Path, measured: BeforeAfter | None = N
         NothingToDoError: no step was taken yet.
         OutputError: `out` cannot be written.
     """
-    if not is_training(run):
+    if not (run / SETTINGS).is_file():
         raise UsageError(f"{run} holds no fine-tuning: no {SETTINGS} is there")
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"a report is a page: give a name that ends in .html, got {out.name}")
+    check_page(out)
     facts = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
     steps = [StepReport.model_validate_json(line) for line in _lines(run / LOG)]
     looks = [Look.model_validate_json(line) for line in _lines(run / LOOKS)]
@@ -90,7 +84,7 @@ def write_training_report(run: Path, out: Path, measured: BeforeAfter | None = N
         guard_charts=_guard_charts(looks, guards, facts["reward"]),
         step_charts=_step_charts(steps),
         samples=[
-            Sample(int(path.stem), _uri(path.read_bytes(), "png")) for path in sorted((run / SAMPLES).glob("*.png"))
+            Sample(int(path.stem), data_uri(path.read_bytes(), "png")) for path in sorted((run / SAMPLES).glob("*.png"))
         ],
         measured=measured,
         changes=measured.changes[ALL] if measured else {},
@@ -189,11 +183,7 @@ def _films(pairs: Sequence[Pair]) -> list[Film]:
 
 def animation(film: UInt8[Tensor, "frame 3 height width"], milliseconds: int = _MILLISECONDS) -> str:
     """A film as an animated, lossless WebP picture that repeats for ever, as a data URI."""
-    frames = [Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy()) for frame in film]
+    frames = list(map(as_image, film))
     data = io.BytesIO()
     frames[0].save(data, "WEBP", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, lossless=True)
-    return _uri(data.getvalue(), "webp")
-
-
-def _uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return data_uri(data.getvalue(), "webp")

@@ -20,7 +20,7 @@ def demo(
 ) -> None:
     """Score sample clips of known quality, fine-tune the mini world's generator, and report both.
 
-    Needs no weights but its own, and no network. Takes about nine minutes on two cores; runs again where it stopped.
+    Needs no weights but its own, and no network. Takes some minutes; a fine-tuning that was interrupted goes on.
     """
     from rewardkit.bench.proof import CONFIG, headline, prove
     from rewardkit.bench.report import write_report

@@ -95,8 +95,7 @@ def update_norm(generator: Generator) -> float:
     """Length of everything that the LoRA adds to the denoisers' weights, over all layers; 0 for a fresh one."""
     norms = [
         layer.get_delta_weight(ADAPTER).norm()  # type: ignore[attr-defined]  # every kind that we make has it
-        for denoiser in generator.denoisers().values()
-        for layer in lora_layers(denoiser).values()
+        for layer in _all_layers(generator)
     ]
     return float(torch.stack(norms).norm())
 
@@ -107,7 +106,7 @@ def lora_at(generator: Generator, strength: float) -> Iterator[None]:
 
     Go backward inside, too: what a checkpointed step computes again, it computes at the strength of that moment.
     """
-    layers = [layer for denoiser in generator.denoisers().values() for layer in lora_layers(denoiser).values()]
+    layers = _all_layers(generator)
     scalings = [layer.scaling[ADAPTER] for layer in layers]
     on = [layer for layer in layers if not layer.disable_adapters]
     trained = {weight: weight.requires_grad for weight in lora_weights(generator).values()}
@@ -181,8 +180,8 @@ def check_lora(generator: Generator, settings: LoraSettings) -> None:
         UsageError: rank or alpha differ.
     """
     wanted = (settings.rank, settings.alpha or settings.rank)
-    layers = [layer for denoiser in generator.denoisers().values() for layer in lora_layers(denoiser).values()]
-    for rank, alpha in {(layer.r[ADAPTER], layer.lora_alpha[ADAPTER]) for layer in layers} - {wanted}:
+    found = {(layer.r[ADAPTER], layer.lora_alpha[ADAPTER]) for layer in _all_layers(generator)}
+    for rank, alpha in found - {wanted}:
         raise UsageError(
             f"the LoRA in {generator.name} has rank {rank} and alpha {alpha:g}: "
             f"the settings say {wanted[0]} and {wanted[1]:g}"
@@ -212,6 +211,10 @@ def lora_layers(denoiser: nn.Module) -> dict[str, LoraLayer]:
     except ImportError as error:
         raise MissingExtraError("LoRA", "peft", "adapters") from error
     return {name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)}
+
+
+def _all_layers(generator: Generator) -> list[LoraLayer]:
+    return [layer for denoiser in generator.denoisers().values() for layer in lora_layers(denoiser).values()]
 
 
 def _check_targets(targets: Sequence[str], denoiser: nn.Module, who: str) -> None:
