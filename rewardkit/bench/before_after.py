@@ -11,8 +11,7 @@ from torch import Tensor
 
 from rewardkit.engine.generate import check_prompts, generate
 from rewardkit.engine.generator import FilmShape, Generator
-from rewardkit.engine.noise import draw_noise
-from rewardkit.engine.trial import seeded
+from rewardkit.engine.trial import film_noise
 from rewardkit.scoring.change import Change, measure_change
 
 Measure = Callable[[Float[Tensor, "frame 3 height width"], str], float]
@@ -78,7 +77,7 @@ def before_and_after(
     pairs: list[Pair] = []
     for start in range(0, len(wanted), batch_size):
         some = wanted[start : start + batch_size]
-        noise = draw_noise(size, [seeded("film", prompt, seed) for _, prompt, seed in some])
+        noise = film_noise(size, [(prompt, seed) for _, prompt, seed in some])
         both = []
         for number, strength in enumerate((0.0, 1.0)):
             films = generate(

@@ -64,7 +64,10 @@ def prove(
     Returns:
         How the training ended, what changed, and the page.
     """
-    manifest = write_training_clips(folder / "training-clips", training_truths())
+    clips = folder / "training-clips"
+    manifest = clips / "prompts.csv"
+    if not manifest.is_file():  # it is written last; drawn anew, the clips would be encoded anew, too
+        write_training_clips(clips, training_truths())
     examples = [Example(entry.prompt, manifest.parent / entry.path) for entry in read_manifest(manifest)]
     splits = {name: [caption(truth) for truth in truths] for name, truths in judged_truths(each).items()}
     generator = create_backbone("miniworld")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rewardkit.engine.generate import check_prompts, generate
 from rewardkit.engine.generator import FilmShape, Generator
-from rewardkit.engine.noise import draw_noise
-from rewardkit.engine.trial import seeded
+from rewardkit.engine.trial import film_noise
 from rewardkit.errors import UsageError
 from rewardkit.files import replacing
 from rewardkit.video import write_video
@@ -66,7 +65,7 @@ def generate_folder(
             [prompt for _, prompt, _ in some],
             steps=steps,
             guidance=guidance,
-            noise=draw_noise(size, [seeded("film", prompt, seed) for _, prompt, seed in some]),
+            noise=film_noise(size, [(prompt, seed) for _, prompt, seed in some]),
             shape=shape,
             lora_strength=lora_strength,
             lora_from=lora_from,

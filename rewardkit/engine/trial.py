@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -124,6 +124,11 @@ def noise_error(levels: Levels, number: int, clean: Latents, noisy: Latents, eps
     """Mean squared error of the estimate of the noise that an estimate of the clean latents means, film by film."""
     signal, noise = levels.signal[number].to(noisy), levels.noise[number].to(noisy)
     return ((noisy - signal * clean) / noise - eps).pow(2).flatten(1).mean(dim=1)
+
+
+def film_noise(size: tuple[int, int, int, int], films: Iterable[tuple[str, int]]) -> Latents:
+    """The noise that the film of each prompt and seed begins with, whichever other films stand beside it."""
+    return draw_noise(size, [seeded("film", prompt, seed) for prompt, seed in films])
 
 
 def seeded(*words: object) -> torch.Generator:
