@@ -19,9 +19,8 @@ from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 from rewardkit.cli import app
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
-from rewardkit.rewards.catalog import list_rewards, reward_files, reward_info
+from rewardkit.rewards.catalog import list_rewards, published_files, reward_files, reward_info
 from rewardkit.rewards.release import Release
-from rewardkit.weights.source import PackageFile
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -65,7 +64,7 @@ def rewards_page() -> str:
     ours = {name: thing for name, thing in made.items() if _is_ours(thing)}
     columns = ("Reward", "Measures", "Judges", "Range", "Gradient")
     table = _table(columns, [_card_cells(reward_info(name)) for name in ours])
-    learned = [name for name in ours if _is_published(name)]
+    learned = [name for name in ours if published_files(name)]
     parts = [REWARDS_HEAD, table, LEARNED_HEAD, _learned_table(learned)]
     return "\n".join([*parts, *(_reward(reward_info(name), made) for name, made in ours.items())])
 
@@ -73,12 +72,6 @@ def rewards_page() -> str:
 def _is_ours(made: object) -> bool:
     home = made.build.__module__ if isinstance(made, Release) else getattr(made, "__module__", "")
     return home.partition(".")[0] == "rewardkit"
-
-
-def _is_published(name: str) -> bool:
-    """Whether somebody else published its weights."""
-    files = reward_files(name).values()
-    return bool(files) and not any(isinstance(file, PackageFile) for file in files)
 
 
 def _learned_table(names: Iterable[str]) -> str:
@@ -186,7 +179,7 @@ def readme() -> str:
     text = README.read_text(encoding="utf-8")
     tables = {
         "rewards": _readme_rewards(),
-        "learned": _learned_table(filter(_is_published, list_rewards())),
+        "learned": _learned_table(filter(published_files, list_rewards())),
         "truth": _readme_truth(),
         "speed": _readme_speed(),
     }

@@ -125,7 +125,7 @@ def _guard_charts(looks: Sequence[Look], guards: GuardSettings, reward: str) -> 
         chart(
             reward,
             "trained on; films of the guards, band: standard error",
-            [(look.reward, max(look.error[name] for name in set(look.error) - set(look.held_out))) for look in looks],
+            [(look.reward, look.reward_error) for look in looks],
         ),
         *held_out,
         chart(
@@ -167,11 +167,9 @@ def _decimals(looks: Sequence[Look], reward: str) -> dict[str, int]:
     """How many each reward of the looks is shown with."""
     if not looks:
         return {}
-    errors = looks[0].error
-    own = next(iter(set(errors) - set(looks[0].held_out)))
-    return {name: decimals_for(errors[name] * 10 or 1.0) for name in looks[0].held_out} | {
-        reward: decimals_for(errors[own] * 10 or 1.0)
-    }
+    base = looks[0]
+    errors = {name: base.error[name] for name in base.held_out} | {reward: base.reward_error}
+    return {name: decimals_for(error * 10 or 1.0) for name, error in errors.items()}
 
 
 def _films(pairs: Sequence[Pair]) -> list[Film]:

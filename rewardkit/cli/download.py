@@ -14,17 +14,17 @@ def download(
 ) -> None:
     """Fetch the weights of rewards into the hub's cache (HF_HOME), for use without a network later."""
     from rewardkit.errors import MissingWeightsError
-    from rewardkit.rewards.catalog import reward_files
-    from rewardkit.weights.source import PackageFile
+    from rewardkit.rewards.catalog import published_files, reward_files
 
-    files = {name: reward_files(name).values() for name in names}
+    files = {name: published_files(name) for name in names}
     missing: list[MissingWeightsError] = []
-    for name, sources in files.items():
-        published = [source for source in sources if not isinstance(source, PackageFile)]
+    for name, published in files.items():
         if not published:
-            has = "comes with its weights: there is nothing to fetch" if sources else "has no weights to fetch"
+            has = (
+                "comes with its weights: there is nothing to fetch" if reward_files(name) else "has no weights to fetch"
+            )
             typer.echo(f"{name} {has}", err=True)
-        for source in published:
+        for source in published.values():
             try:
                 typer.echo(source.locate(name))
             except MissingWeightsError as error:  # the other files may still come

@@ -71,6 +71,12 @@ class Look(BaseModel):
     saturated: float
     lora_norm: float
 
+    @property
+    def reward_error(self) -> float:
+        """Standard error of the trained reward."""
+        (own,) = self.error.keys() - self.held_out.keys()
+        return self.error[own]
+
 
 class Verdict(BaseModel):
     """What is wrong at the last look, in words; empty if nothing is. `best` is the step to go back to."""

@@ -12,7 +12,7 @@ from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.rewards.release import Release, read_settings, setting_names
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import Source
+from rewardkit.weights.source import PackageFile, Source
 
 
 def list_rewards(pattern: str = "*") -> list[str]:
@@ -40,6 +40,15 @@ def reward_files(name: str) -> dict[str, Source]:
     """
     made = REWARDS.load(name)
     return dict(made.files) if isinstance(made, Release) else {}
+
+
+def published_files(name: str) -> dict[str, Source]:
+    """Those files of a reward that somebody else published: all but what comes with a package.
+
+    Raises:
+        UnknownNameError: no reward of that name, with suggestions.
+    """
+    return {key: source for key, source in reward_files(name).items() if not isinstance(source, PackageFile)}
 
 
 def reward_settings(name: str) -> list[str]:

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from rewardkit import conformance
 from rewardkit.registry import REWARDS
-from rewardkit.rewards.catalog import list_rewards, reward_files
+from rewardkit.rewards.catalog import list_rewards, published_files
 from rewardkit.rewards.interface import TemporalReward
-from rewardkit.weights.source import PackageFile
 
 each_golden = pytest.mark.parametrize("name", NAMES)
 
@@ -49,12 +48,7 @@ def test_golden_scores_vary_with_picture_and_prompt() -> None:
 
 def test_every_reward_with_published_weights_is_proved() -> None:
     proved = {reward for check in ours.CHECKS.values() for reward in check.proves}
-    published = {
-        name
-        for name in list_rewards()
-        if any(not isinstance(file, PackageFile) for file in reward_files(name).values())
-    }
-    assert proved == published
+    assert proved == {name for name in list_rewards() if published_files(name)}
     assert all(REWARDS.load(name) for name in proved)
 
 
