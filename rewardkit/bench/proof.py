@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rewardkit.bench.before_after import ALL, BeforeAfter, Measure, before_and_after
+from rewardkit.bench.thumbnails import spread_over
 from rewardkit.bench.training_report import write_training_report
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.examples import Example
@@ -79,7 +80,7 @@ def prove(
         config,
         folder / RUN,
         held_out={HELD_OUT: judge},
-        watch=[prompts[n] for n in range(each) for prompts in splits.values()],
+        watch=spread_over([prompts[n] for n in range(each) for prompts in splits.values()], config.guards.prompts),
     )
     result = training.run(show)
     measured = before_and_after(

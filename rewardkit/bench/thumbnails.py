@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jaxtyping import UInt8
 from PIL import Image
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from rewardkit.errors import RewardkitError
 from rewardkit.video import open_video
+
+ItemT = TypeVar("ItemT")
 
 MAX_PICTURES = 24
 """Most pictures a strip holds; of more scored frames it shows an even choice, first and last among them."""
@@ -79,8 +82,8 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def spread_over(numbers: Sequence[int], most: int) -> list[int]:
-    """At most `most` of the numbers, evenly chosen, first and last among them."""
-    if len(numbers) <= most:
-        return list(numbers)
-    return [numbers[round(place * (len(numbers) - 1) / (most - 1))] for place in range(most)]
+def spread_over(items: Sequence[ItemT], most: int) -> list[ItemT]:
+    """At most `most` of the items, evenly chosen, first and last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]

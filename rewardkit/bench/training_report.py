@@ -17,7 +17,7 @@ from rewardkit.bench.before_after import ALL, BeforeAfter, Pair
 from rewardkit.bench.curve import HEIGHT, WIDTH
 from rewardkit.bench.html import check_page, render
 from rewardkit.bench.line_chart import LineChart, Point, line_chart
-from rewardkit.bench.thumbnails import as_image, data_uri
+from rewardkit.bench.thumbnails import as_image, data_uri, spread_over
 from rewardkit.engine.finetune import LOG, LOOKS, SAMPLES, SETTINGS, StepReport
 from rewardkit.engine.guards import GuardSettings, Look, Verdict, judge
 from rewardkit.errors import NothingToDoError, UsageError
@@ -174,9 +174,7 @@ def _decimals(looks: Sequence[Look], reward: str) -> dict[str, int]:
 
 def _films(pairs: Sequence[Pair]) -> list[Film]:
     """Some, evenly chosen, as animated pictures."""
-    count = min(_FILMS, len(pairs))
-    chosen = [pairs[n * len(pairs) // count] for n in range(count)]
-    return [Film(pair, animation(pair.film_before), animation(pair.film_after)) for pair in chosen]
+    return [Film(pair, animation(pair.film_before), animation(pair.film_after)) for pair in spread_over(pairs, _FILMS)]
 
 
 def animation(film: UInt8[Tensor, "frame 3 height width"], milliseconds: int = _MILLISECONDS) -> str:

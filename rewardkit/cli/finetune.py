@@ -46,6 +46,7 @@ def finetune(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune a backbone on a reward. Runs again from the last checkpoint."""
+    from rewardkit.cli.progress import Bar
     from rewardkit.cli.tables import echo_json
     from rewardkit.cli.training_prompts import read_examples
     from rewardkit.config import load_config
@@ -61,13 +62,14 @@ def finetune(
         raise typer.BadParameter("name a file of prompts or a manifest of clips", param_hint="--prompts")
     watched = [example.prompt for example in read_examples(settings.watch)] if settings.watch else None
 
-    def show(report: StepReport) -> None:
-        if not quiet:
-            facts = "  ".join(f"{name} {value:.4f}" for name, value in report.facts.items())
-            typer.echo(f"step {report.step}  {facts}  {report.seconds:.1f} s", err=True)
-
     try:
-        result = train(settings, read_examples(settings.prompts), watched, show)
+        with Bar(quiet) as bar:
+
+            def show(report: StepReport) -> None:
+                facts = ", ".join(f"{name} {value:.4f}" for name, value in report.facts.items())
+                bar.at("steps", report.step, settings.steps, facts)
+
+            result = train(settings, read_examples(settings.prompts), watched, show)
     except KeyboardInterrupt:
         again = shlex.join(["rewardkit", *sys.argv[1:]])
         typer.echo(f"interrupted; the last step is saved in {settings.out}; go on with: {again}", err=True)

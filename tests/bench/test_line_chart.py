@@ -35,3 +35,17 @@ def test_an_even_line_lies_in_the_middle() -> None:
 @pytest.mark.parametrize("points", [[], [Point(0, math.nan)]])
 def test_nothing_to_draw_is_no_chart(points: list[Point]) -> None:
     assert line_chart("a", "", points, last=1) is None
+
+
+def test_a_trend_is_the_mean_of_neighbours_and_only_of_many_points() -> None:
+    points = [Point(step, float(step % 2)) for step in range(1, 101)]
+    chart = line_chart("a", "", points, last=100)
+    few = line_chart("a", "", points[:40], last=40)
+    assert chart is not None
+    assert few is not None
+    assert few.trend == ""
+    heights = [float(place.split()[1]) for place in chart.trend[1:].split("L")]
+    raw = [dot.y for dot in chart.dots]
+    assert len(heights) == 100
+    assert heights[50] == pytest.approx(sum(raw[45:56]) / 11, abs=0.1)
+    assert max(heights) - min(heights) < 0.5 * (max(raw) - min(raw))
