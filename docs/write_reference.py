@@ -1,4 +1,5 @@
-"""Writes what is read off code and results: two reference pages, the tables of the README, and rewardkit's own numbers.
+"""Writes what is read off code and results: two reference pages, the tables of other pages, and rewardkit's own
+numbers.
 
     python docs/write_reference.py
 
@@ -10,12 +11,13 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
+from rewardkit.bench.proof import HELD_OUT, MOTION, RIGHT, TRAINED, WATERMARK
 from rewardkit.cli import app
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
@@ -175,20 +177,50 @@ def _text(words: str) -> str:
 
 
 def readme() -> str:
-    """The README with its tables written anew between their marks."""
-    text = README.read_text(encoding="utf-8")
+    """The README with its tables written anew."""
     tables = {
         "rewards": _readme_rewards(),
         "learned": _learned_table(filter(published_files, list_rewards())),
         "truth": _readme_truth(),
         "speed": _readme_speed(),
     }
+    return _with_tables(README, tables)
+
+
+def ablations_page() -> str:
+    """The page of the ablations with its tables written anew."""
+    return _with_tables(ABLATIONS, {name: _ablation(name) for name in ABLATED})
+
+
+def _with_tables(page: Path, tables: Mapping[str, str]) -> str:
+    """A page with tables written anew between their marks."""
+    text = page.read_text(encoding="utf-8")
     for name, table in tables.items():
         begin, end = f"<!-- {name}: written by `python docs/write_reference.py` -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
-        assert rest, f"the README has no place for {name}"
+        assert rest, f"{page.name} has no place for {name}"
         text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     return text
+
+
+def _ablation(name: str) -> str:
+    """How far each variant moved what, with its interval."""
+    path = RESULTS / f"ablation_{name}.json"
+    if not path.is_file():
+        return "Not run yet.\n"
+    rows = json.loads(path.read_text())["rows"]
+    return _table(
+        ("", *MEASURED.values(), "s a step"),
+        [
+            (variant, *(_moved(row["changes"][what]) for what in MEASURED), f"{row['seconds_a_step']:.1f}")
+            for variant, row in rows.items()
+        ],
+    )
+
+
+def _moved(change: Mapping[str, Any]) -> str:
+    low, high = change["difference_interval"]
+    return f"{change['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _readme_rewards() -> str:
@@ -254,10 +286,20 @@ def measured_file() -> str:
 
 
 README = FOLDER.parent.parent / "README.md"
+ABLATIONS = FOLDER.parent / "explanation" / "ablations.md"
+ABLATED = ("tau", "gradient-steps", "segments", "attenuation", "rank")
+MEASURED = {
+    TRAINED: "reward, trained on",
+    HELD_OUT: "judge, held out",
+    WATERMARK: "watermark",
+    MOTION: "motion",
+    RIGHT: "colour and direction right",
+}
 PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / "cli.md": cli_page,
     FOLDER / "rewards.md": rewards_page,
     README: readme,
+    ABLATIONS: ablations_page,
     README.parent / "rewardkit" / "rewards" / "measured.json": measured_file,
 }
 

@@ -13,6 +13,6 @@ class MiniWorld(ModelScope):
     """A ModelScope with weights of its own, which lie in the package."""
 
     name: ClassVar[str] = "miniworld"
-    default_guidance: ClassVar[float] = 3.0
+    default_guidance: ClassVar[float] = 4.0
     default_model: ClassVar[str | None] = str(Path(rewardkit.miniworld.__file__).parent / "weights" / "generator")
     frames: ClassVar[int] = 8

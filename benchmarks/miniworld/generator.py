@@ -1,9 +1,11 @@
 """Trains the mini world's generator: an autoencoder, a text encoder with its tokenizer, and a UNet over films.
 
-    python benchmarks/miniworld/generator.py [--steps 12000]
+    python benchmarks/miniworld/generator.py
 
-Everything is seeded and goes on where it was interrupted. The result is a folder in the layout of diffusers'
-`TextToVideoSDPipeline`, at half precision: rewardkit/miniworld/weights/generator.
+Everything is seeded and goes on where it was interrupted; it takes two hours on two cores. The UNet learns in three
+stages: from films of every quality alike; then with watermarks in a quarter of them; then on a chain that ends in noise
+alone. The result is a folder in the layout of diffusers' `TextToVideoSDPipeline`, at half precision:
+rewardkit/miniworld/weights/generator.
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ import argparse
 import copy
 import json
 import time
+from bisect import bisect
 from collections.abc import Iterator
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +28,12 @@ from diffusers.models.resnet import TemporalConvLayer
 from films import as_signed, captions, films
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from rewardkit.miniworld.measures import measure
 from rewardkit.miniworld.truth import COLOURS, DIRECTIONS, SHAPES, SPEEDS, Truth, caption
+from rewardkit_adapters.miniworld import MiniWorld
 
 FOLDER = Path(__file__).parent
 CACHE = FOLDER / ".cache"
@@ -34,14 +42,32 @@ WORDS = 24  # tokens, begin and end included
 WIDTH = 64
 FILMS = 12_000
 ROUGHNESS = 0.05  # of the noise under which the decoder learns, since a denoiser leaves some
-GUIDANCE, SAMPLING_STEPS = 3.0, 20
+SAMPLING_STEPS = 20
 TOWARDS_NOISE = 0.7  # below 1, noisy films are drawn more often: there colour, place and direction are decided
 UNCONDITIONAL = 0.1  # of the films lose their caption, for guidance
 
 
+class Stage(NamedTuple):
+    """Of the UNet's training.
+
+    Attributes:
+        rate: the greatest.
+        watermarked: how many times as often films with a watermark are drawn.
+        to_noise: whether nothing of a film is left at the chain's end. Else its brightness is, and pure noise, from
+            which films are made, tells of one of middling brightness: neither dark, nor washed out, nor watermarked.
+    """
+
+    steps: int
+    rate: float
+    watermarked: float
+    to_noise: bool
+
+
+STAGES = (Stage(3500, 1.5e-3, 1, False), Stage(2000, 1e-3, 3, False), Stage(1500, 1e-3, 3, True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=12_000, help="of the UNet")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -52,8 +78,9 @@ def main() -> None:
     tokenizer = make_tokenizer()
     tokens = tokenizer(captions(truths), padding="max_length", max_length=WORDS, truncation=True, return_tensors="pt")
     nothing = tokenizer([""], padding="max_length", max_length=WORDS, return_tensors="pt").input_ids
-    unet, text = train_unet(latents, tokens.input_ids, nothing, len(tokenizer), asked.steps, autoencoder, tokenizer)
-    save(unet, text, autoencoder, tokenizer)
+    marked = torch.tensor([truth.quality == "watermarked" for truth in truths])
+    unet, text = train_unet(latents, tokens.input_ids, nothing, marked, autoencoder, tokenizer)
+    save(unet, text, autoencoder)
 
 
 def train_autoencoder(pixels: Tensor, steps: int = 4000, batch: int = 16) -> AutoencoderKL:
@@ -76,7 +103,7 @@ def train_autoencoder(pixels: Tensor, steps: int = 4000, batch: int = 16) -> Aut
         return autoencoder.eval()
     frames = pixels.flatten(0, 1)
     optimiser = torch.optim.AdamW(autoencoder.parameters(), lr=2e-3, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps, pct_start=0.05)
+    schedule = OneCycleLR(optimiser, 2e-3, steps, pct_start=0.05)
     random = torch.Generator().manual_seed(3)
     start = time.perf_counter()
     for step in range(steps):
@@ -148,8 +175,7 @@ def train_unet(
     latents: Tensor,
     tokens: Tensor,
     nothing: Tensor,
-    vocabulary: int,
-    steps: int,
+    marked: Tensor,
     autoencoder: AutoencoderKL,
     tokenizer: CLIPTokenizer,
     batch: int = 8,
@@ -171,7 +197,7 @@ def train_unet(
     order_frames(unet)
     text = CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=vocabulary,
+            vocab_size=len(tokenizer),
             hidden_size=WIDTH,
             intermediate_size=2 * WIDTH,
             num_hidden_layers=2,
@@ -186,8 +212,10 @@ def train_unet(
     nn.init.normal_(text.get_input_embeddings().weight)  # or the words that are learned first drown the others
     both = nn.ModuleDict({"unet": unet, "text": text})
     average = copy.deepcopy(both).requires_grad_(False)
-    optimiser = torch.optim.AdamW(both.parameters(), lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1.5e-3, steps, pct_start=0.03)
+    optimiser = torch.optim.AdamW(both.parameters(), betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    schedules = [partial(OneCycleLR, optimiser, stage.rate, stage.steps, pct_start=0.03) for stage in STAGES]
+    ends = list(accumulate(stage.steps for stage in STAGES))
+    schedule = schedules[0]()
     random = torch.Generator().manual_seed(5)
     first = 0
     kept = CACHE / "unet.pt"
@@ -195,19 +223,25 @@ def train_unet(
         state = torch.load(kept, weights_only=True)
         both.load_state_dict(state["both"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        random.set_state(state["random"])
         first = state["step"]
-    bars = scheduler().alphas_cumprod
+        if first not in ends:
+            schedule = schedules[bisect(ends, first)]()
+            schedule.load_state_dict(state["schedule"])
+        optimiser.load_state_dict(state["optimiser"])
+        random.set_state(state["random"])
+    bars = [scheduler(stage.to_noise).alphas_cumprod for stage in STAGES]
     start = time.perf_counter()
     losses: list[float] = []
-    for step in range(first, steps):
-        chosen = torch.randint(len(latents), (batch,), generator=random)
+    for step in range(first, ends[-1]):
+        stage = bisect(ends, step)
+        if step in ends:
+            schedule = schedules[stage]()
+        often = torch.where(marked, STAGES[stage].watermarked, 1.0)
+        chosen = torch.multinomial(often, batch, replacement=True, generator=random)
         clean, said = latents[chosen], tokens[chosen].clone()
         said[torch.rand(batch, generator=random) < UNCONDITIONAL] = nothing
         time_of = (1000 * torch.rand(batch, generator=random) ** TOWARDS_NOISE).long()
-        bar = bars[time_of].view(-1, 1, 1, 1, 1)
+        bar = bars[stage][time_of].view(-1, 1, 1, 1, 1)
         noise = torch.randn(clean.shape, generator=random)
         noisy, wanted = bar.sqrt() * clean + (1 - bar).sqrt() * noise, bar.sqrt() * noise - (1 - bar).sqrt() * clean
         found = unet(noisy, time_of, text(said).last_hidden_state).sample
@@ -222,7 +256,8 @@ def train_unet(
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(both.parameters()), 1 - share)
         if (step + 1) % 500 == 0:
-            seen = check(average["unet"], average["text"], autoencoder, tokenizer, 24 if (step + 1) % 2000 else 64)
+            steps = scheduler(STAGES[stage].to_noise)
+            seen = check(average["unet"], average["text"], autoencoder, tokenizer, steps)
             recent = sum(losses[-500:]) / len(losses[-500:])
             print(f"unet {step + 1} loss {recent:.4f} {seen} {time.perf_counter() - start:.0f} s", flush=True)
             state = {"both": both, "average": average, "optimiser": optimiser, "schedule": schedule}
@@ -245,8 +280,11 @@ def order_frames(unet: UNet3DConditionModel) -> None:
                 part[-2].p = 0.0
 
 
-def scheduler() -> DDIMScheduler:
-    """ModelScope's schedule, for the prediction of v."""
+def scheduler(to_noise: bool) -> DDIMScheduler:
+    """ModelScope's schedule for the prediction of v, or the same drawn out until no signal is left.
+
+    Source of the latter: Lin et al., arXiv:2305.08891.
+    """
     return DDIMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -255,7 +293,8 @@ def scheduler() -> DDIMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
         prediction_type="v_prediction",
-        timestep_spacing="leading",
+        rescale_betas_zero_snr=to_noise,
+        timestep_spacing="trailing" if to_noise else "leading",
     )
 
 
@@ -271,19 +310,23 @@ def prompts() -> Iterator[Truth]:
 
 @torch.no_grad()
 def check(
-    unet: UNet3DConditionModel, text: CLIPTextModel, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, count: int
+    unet: UNet3DConditionModel,
+    text: CLIPTextModel,
+    autoencoder: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    steps: DDIMScheduler,
+    count: int = 48,
 ) -> dict[str, float]:
     """Shares of prompts of which the film shows the right thing, and the mean sharpness and watermark."""
     truths = [truth for truth, _ in zip(prompts(), range(count), strict=False)]
     words = tokenizer([*captions(truths), ""], padding="max_length", max_length=WORDS, return_tensors="pt").input_ids
     said = text(words).last_hidden_state
     said, unsaid = said[:-1], said[-1:].expand(count, -1, -1)
-    steps = scheduler()
     steps.set_timesteps(SAMPLING_STEPS)
     x = torch.randn(count, 4, 8, 8, 8, generator=torch.Generator().manual_seed(6))
     for t in steps.timesteps:
         with_words, without = (unet(x, t, c).sample for c in (said, unsaid))
-        x = steps.step(without + GUIDANCE * (with_words - without), t, x).prev_sample
+        x = steps.step(without + MiniWorld.default_guidance * (with_words - without), t, x).prev_sample
     frames = x.transpose(1, 2).flatten(0, 1) / autoencoder.config["scaling_factor"]
     video = (autoencoder.decode(frames).sample.unflatten(0, (count, 8)) / 2 + 0.5).clamp(0, 1)
     torch.save((video * 255).byte(), CACHE / "films.pt")
@@ -298,13 +341,13 @@ def check(
     return shares | {"colour and direction": round(both, 2)} | means
 
 
-def save(unet: UNet3DConditionModel, text: CLIPTextModel, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer) -> None:
+def save(unet: UNet3DConditionModel, text: CLIPTextModel, autoencoder: AutoencoderKL) -> None:
     """A folder in the layout of diffusers, at half precision."""
     unet.half().save_pretrained(OUT / "unet")
     text.half().save_pretrained(OUT / "text_encoder")
     autoencoder.half().save_pretrained(OUT / "vae")
-    tokenizer.save_pretrained(OUT / "tokenizer")
-    scheduler().save_pretrained(OUT / "scheduler")
+    make_tokenizer().save_pretrained(OUT / "tokenizer")  # a new one: that which was used remembers its padding
+    scheduler(STAGES[-1].to_noise).save_pretrained(OUT / "scheduler")
     library = {"text_encoder": "transformers", "tokenizer": "transformers"}
     classes = {
         "unet": "UNet3DConditionModel",

@@ -30,7 +30,7 @@ RUN, PAGE = "run", "finetune.html"
 CONFIG = FinetuneConfig(
     objective=RewardGradient(start="clip", tau=0.6),
     guards=GuardSettings(every=20, prompts=8, seeds=2),
-    steps=60,
+    steps=40,
     batch_size=8,
     learning_rate=1e-3,
     warmup=5,
@@ -44,7 +44,7 @@ def prove(
     config: FinetuneConfig = CONFIG,
     *,
     reward: str = REWARD,
-    each: int = 20,
+    each: int = 16,
     show: Callable[[StepReport], None] = lambda report: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[FinetuneResult, BeforeAfter, Path]:

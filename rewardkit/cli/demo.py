@@ -15,8 +15,8 @@ BLIND_SPOT = (
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for clips, rows and report.")] = Path("demo"),
-    steps: Annotated[int, typer.Option(min=1, help="Of the fine-tuning.")] = 60,
-    films: Annotated[int, typer.Option(min=1, help="Prompts of each split, before and after.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Of the fine-tuning.")] = 40,
+    films: Annotated[int, typer.Option(min=1, help="Prompts of each split, before and after.")] = 16,
 ) -> None:
     """Score sample clips of known quality, fine-tune the mini world's generator, and report both.
 
