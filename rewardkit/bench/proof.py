@@ -32,7 +32,7 @@ CONFIG = FinetuneConfig(
     guards=GuardSettings(every=20, prompts=8, seeds=2),
     steps=40,
     batch_size=8,
-    learning_rate=1e-3,
+    learning_rate=2e-3,
     warmup=5,
     checkpoint_every=20,
 )
