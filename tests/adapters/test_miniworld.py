@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("folder")
 def test_it_needs_no_model_and_makes_its_own_kind_of_films() -> None:
     world = create_backbone("miniworld", device="cpu")
-    assert (world.name, world.default_shape, world.default_guidance) == ("miniworld", (8, 32, 32), 3.0)
+    assert (world.name, world.default_shape, world.default_guidance) == ("miniworld", (8, 32, 32), 4.0)
     assert generate(world, ["a red circle moving right"], steps=2).shape == (1, 8, 3, 32, 32)
 
 
