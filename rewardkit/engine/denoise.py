@@ -58,7 +58,14 @@ def walk(
 
 
 def guided_clean(generator: Generator, noisy: Latents, level: Level, words: Words, guidance: Guidance) -> Latents:
-    """The estimate of clean latents with guidance. A pass that gradient goes through is checkpointed."""
+    """The estimate of clean latents with guidance.
+
+    A pass that gradient goes through is checkpointed and runs by itself; without gradient the two run as one batch.
+    """
+    if guidance.scale != 1 and not torch.is_grad_enabled():
+        twice = {name: torch.cat([part, words.prompts[name]]) for name, part in words.empty.items()}
+        untold, told = generator.predict_clean(torch.cat([noisy, noisy]), level, twice).chunk(2)
+        return untold + guidance.scale * (told - untold)
     told = _pass(generator, noisy, level, words.prompts)
     if guidance.scale == 1:
         return told

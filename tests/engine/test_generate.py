@@ -67,10 +67,11 @@ def test_guidance_is_the_backbones_own_unless_given() -> None:
 
 
 @pytest.mark.parametrize(("guidance", "passes"), [(1.0, 1), (3.0, 2), (0.0, 2)])
-def test_guidance_one_takes_one_pass_a_step(guidance: float, passes: int) -> None:
+def test_guidance_doubles_the_batch_and_one_does_not(guidance: float, passes: int) -> None:
     toy = Toy()
     generate(toy, PROMPTS, steps=10, guidance=guidance)
-    assert toy.denoiser.calls == [False] * 10 * passes
+    assert toy.denoiser.calls == [False] * 10
+    assert toy.denoiser.films == [passes * len(PROMPTS)] * 10
 
 
 def test_the_empty_prompt_at_guidance_zero_is_all_that_counts() -> None:
