@@ -244,6 +244,8 @@ def _readme_speed() -> str:
     memory = growth["peak_megabytes_by_number_of_clips"]
     learned = json.loads((RESULTS / "learned_speed.json").read_text())
     loading = json.loads((RESULTS / "learned_memory.json").read_text())["loading"].values()
+    cost = json.loads((RESULTS / "finetune_cost.json").read_text())
+    steps = {size: ways["kept_over_ours"] for size, ways in cost["ways"].items()}
     packages = {"hpsv2.1": "hpsv2.score", "imagereward": "ImageReward.score"}
     rows = [
         (
@@ -273,6 +275,19 @@ def _readme_speed() -> str:
             "peak memory while `hpsv2.1` loads, over its weights in memory",
             f"at most {max(one['peak_over_weights'] for one in loading):.2f}",
             "learned_memory",
+        ),
+        (
+            "peak memory of a fine-tuning step, 48 walked steps against 12",
+            f"{cost['walked_steps']['ratio']['allocated']:.2f} times",
+            "finetune_cost",
+        ),
+        *(
+            (
+                f"the same step with a graph on every walked step and all frames decoded, `{size}`",
+                f"{found['memory']['allocated']:.1f} times the memory, {found['clock']:.1f} times the time",
+                "finetune_cost",
+            )
+            for size, found in steps.items()
         ),
     ]
     return _table(
