@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from rewardkit.errors import UsageError
@@ -17,11 +19,15 @@ DTYPES = {
 def choose_device(name: str = "auto") -> torch.device:
     """The device called `name`; `auto` is the first there is of cuda, mps, cpu.
 
+    Of several processes on a machine each gets a GPU of its own, by the number that torchrun and accelerate give it.
+
     Raises:
         UsageError: no such device here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        if name == "cuda":
+            name += f":{os.environ.get('LOCAL_RANK', torch.cuda.current_device())}"
     try:
         device = torch.empty(0, device=name).device  # with its number: cuda:0 for cuda
     except (RuntimeError, AssertionError, NotImplementedError) as error:

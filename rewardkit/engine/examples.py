@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,11 +104,24 @@ class Starts:
     """The latents that walks start part-way from, each made once and kept in a folder.
 
     A clip's are those of as many frames as the backbone makes, spread evenly over it, its middle cut out in the
-    backbone's shape. A base film's are what the base model makes for the prompt.
+    backbone's shape. A base film's are what the base model makes for the prompt; processes make equally many, since
+    they may share the denoiser's weights.
+
+    Args:
+        together: what all processes give, in order.
     """
 
-    def __init__(self, bench: Bench, objective: Objective, words: WordCache, seed: int, folder: Path) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        objective: Objective,
+        words: WordCache,
+        seed: int,
+        folder: Path,
+        together: Callable[[list[int]], list[int]] = lambda own: own,
+    ) -> None:
         self._bench, self._objective, self._words, self._seed, self._folder = bench, objective, words, seed, folder
+        self._together = together
 
     def __call__(self, examples: Sequence[Example]) -> Float[Tensor, "batch channel frame height width"] | None:
         """On the device; None where walks start at noise.
@@ -118,17 +131,28 @@ class Starts:
         """
         if self._objective.start == "noise":
             return None
-        return torch.stack([self._one(example) for example in examples]).to(self._bench.device)
+        found = {example: latents for example in examples if (latents := self._kept(example)) is not None}
+        missing = [example for example in dict.fromkeys(examples) if example not in found]
+        if self._objective.start == "base":
+            missing += [examples[-1]] * (max(self._together([len(missing)])) - len(missing))
+        for example in missing:
+            found[example] = self._made(example)
+        return torch.stack([found[example] for example in examples]).to(self._bench.device)
 
-    def _one(self, example: Example) -> Tensor:
-        kept = self._folder / f"{self._key(example)}.safetensors"
+    def _kept(self, example: Example) -> Tensor | None:
         try:
-            return load_file(kept)["latents"]
+            return load_file(self._path(example))["latents"]
         except (FileNotFoundError, SafetensorError):  # not made yet, or cut short by a crash
-            latents = self._encoded(example) if self._objective.start == "clip" else self._base_film(example)
-        with replacing(kept) as draft:
+            return None
+
+    def _made(self, example: Example) -> Tensor:
+        latents = self._encoded(example) if self._objective.start == "clip" else self._base_film(example)
+        with replacing(self._path(example)) as draft:
             save_file({"latents": latents}, draft)
         return latents
+
+    def _path(self, example: Example) -> Path:
+        return self._folder / f"{self._key(example)}.safetensors"
 
     def _key(self, example: Example) -> str:
         words = [self._bench.generator.name, *self._bench.shape, self._objective.start, example.prompt]

@@ -116,13 +116,15 @@ class Finetuning:
         check_lora(generator, config.lora)
         self._claim_folder()
         self.weights = lora_weights(generator) or add_lora(generator, config.lora)
+        self.ranks.prepare(generator.denoisers().values(), list(self.weights.values()))
         device = next(iter(self.weights.values())).device
         shape = shape or generator.default_shape
         levels = generator.levels(config.walk_steps, shape)
         self.bench = Bench(generator, reward, levels, shape, device, config.offset_noise)
         watched = list(watch or dict.fromkeys(example.prompt for example in self._examples))
         self._words = WordCache(generator, [*(example.prompt for example in self._examples), *watched], device)
-        self._starts = Starts(self.bench, config.objective, self._words, config.seed, output_dir / "starts")
+        starts = output_dir / "starts"
+        self._starts = Starts(self.bench, config.objective, self._words, config.seed, starts, self.ranks.together)
         self._looker = Looker(self.bench, config, held_out or {}, watched)
         self._statistics = PromptStatistics(together=self.ranks.together)
         self.optimiser = torch.optim.AdamW(
@@ -144,14 +146,15 @@ class Finetuning:
                 show(report)
                 verdict = self.look_if_due()
                 stopped = verdict.wrong if verdict and self.config.guards.action in ("stop", "roll back") else []
-                last = stopped or asked.is_set() or report.step == self.config.steps
+                interrupted = any(self.ranks.together([asked.is_set()]))  # all stop at the same step
+                last = stopped or interrupted or report.step == self.config.steps
                 if last or verdict or report.step % self.config.checkpoint_every == 0:
                     self.save()  # also where the guards looked, so that what they call the best can be gone back to
                 if stopped:
                     if verdict and self.config.guards.action == "roll back":
                         self._go_back(verdict.best)
                     break
-                if asked.is_set() and report.step < self.config.steps:
+                if interrupted and report.step < self.config.steps:
                     raise KeyboardInterrupt
         lora = self.folder / "lora"
         if self.ranks.first:
@@ -255,7 +258,7 @@ class Finetuning:
 
     def _look(self) -> None:
         films = self._looker.films()
-        look = self._looker.look(self.step, films)
+        look, *_ = self.ranks.together([self._looker.look(self.step, films)])  # by which all judge alike
         if self.ranks.first:
             write_strip(films, self.folder / SAMPLES / f"{self.step:06d}.png")
         self.looks.append(look)
@@ -281,6 +284,7 @@ class Finetuning:
         facts = {
             "backbone": self.generator.name,
             "reward": self.reward.spec,
+            "precision": self.ranks.precision,
             "examples": [[example.prompt, str(example.video or "")] for example in self._examples],
             "settings": {key: value for key, value in settings.items() if key not in CHANGEABLE},
         }

@@ -1,32 +1,56 @@
-"""What accelerate does for a training: its processes, which together are one, and the trackers that it tells."""
+"""What accelerate does for a training: processes that together are one, precision, and the trackers that it tells."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from rewardkit.errors import MissingExtraError, UnknownNameError, UsageError
 
 ItemT = TypeVar("ItemT")
+PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Of matrix products, by accelerate's names for mixed precision."""
 
 
 class Ranks:
     """This process among those that `accelerate launch` or `torchrun` started; alone without them.
 
-    Networks are not wrapped: a wrapper loses count where a step runs a network several times and again on the way
-    back. The gradient of a LoRA is small, and is averaged once an update.
+    The gradient of a LoRA is small, and is averaged once an update: DDP's wrapper loses count where a step runs a
+    network several times and again on the way back. Of what `accelerate launch` is told, mixed precision and FSDP
+    count, see `prepare`.
+
+    Raises:
+        MissingExtraError: accelerate is not installed.
+        UsageError: accelerate was told to use what cannot be used here.
     """
 
     def __init__(self) -> None:
         try:
             from accelerate import PartialState
+            from accelerate.utils import parse_choice_from_env, parse_flag_from_env
         except ImportError as error:
             raise MissingExtraError("fine-tuning", "accelerate", "train") from error
-        self._state = PartialState()
+        for engine in ("DEEPSPEED", "MEGATRON_LM"):
+            if parse_flag_from_env(f"ACCELERATE_USE_{engine}"):
+                raise UsageError(f"accelerate was told to use {engine}: take FSDP, which also shares the weights out")
+        self.precision = str(parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no"))
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"accelerate was told mixed precision {self.precision!r}: take {', '.join(PRECISIONS)}")
+        self._shards = parse_flag_from_env("ACCELERATE_USE_FSDP")
+        cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+        self._state = PartialState(cpu=cpu)
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.count != started:
+            raise UsageError(
+                f"{started} processes were started, and accelerate sees {self.count}, on {self._state.device}: "
+                "start one, or set ACCELERATE_USE_CPU=true"
+            )
 
     @property
     def count(self) -> int:
@@ -37,6 +61,19 @@ class Ranks:
     def first(self) -> bool:
         """Whether this is the one that writes files."""
         return bool(self._state.is_main_process)
+
+    def prepare(self, denoisers: Iterable[nn.Module], trained: Sequence[nn.Parameter]) -> None:
+        """Makes denoisers run in mixed precision, and shares their weights out, where accelerate was told so.
+
+        Weights are shared out by FSDP2, block by block; the few trained ones stay whole in every process. From then on
+        all processes have to call a denoiser equally often.
+        """
+        dtype, device = PRECISIONS[self.precision], trained[0].device.type
+        for denoiser in denoisers:
+            if dtype is not None:
+                denoiser.forward = torch.autocast(device, dtype)(denoiser.forward)
+            if self._shards and self.count > 1:
+                _shard(denoiser, init_device_mesh(device, (self.count,)), set(trained))
 
     def share(self, batch: Sequence[ItemT]) -> Sequence[ItemT]:
         """This process's part of a batch.
@@ -72,6 +109,14 @@ class Ranks:
     def wait(self) -> None:
         """Until all are here."""
         self._state.wait_for_everyone()
+
+
+def _shard(denoiser: nn.Module, mesh: DeviceMesh, whole: set[nn.Parameter]) -> None:
+    from torch.distributed.fsdp import fully_shard
+
+    lists = [child for child in denoiser.children() if isinstance(child, nn.ModuleList)]
+    for module in (*(block for blocks in lists for block in blocks), denoiser):
+        fully_shard(module, mesh=mesh, ignored_params=whole, reshard_after_forward=True)
 
 
 class Trackers:

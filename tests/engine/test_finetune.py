@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import rewardkit as rk
-from rewardkit.engine.examples import Example, order
+from rewardkit.engine.examples import Example, Starts, WordCache, order
 from rewardkit.engine.finetune import Finetuning, finetune
 from rewardkit.engine.generate import generate
 from rewardkit.engine.guards import GuardSettings
 from rewardkit.engine.lora import FILE, LoraSettings, lora_weights
 from rewardkit.engine.objectives import Ddpo, Draft, RewardGradient, RewardWeighted
 from rewardkit.engine.settings import FinetuneConfig
+from rewardkit.engine.trial import Bench
 from rewardkit.errors import BadInputError, OutputError, RewardFailedError, UsageError
+from rewardkit_adapters.modelscope import ModelScope
 from tests.engine.toy import Toy, trained_lora
 from tests.judges import Brightness
 
@@ -126,34 +128,114 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from rewardkit.engine.ranks import Ranks
-from tests.engine.test_finetune import trained
-out, processes = Path(sys.argv[1]), int(sys.argv[2])
+from torch.distributed.tensor import DTensor
+from tests.engine.test_finetune import shared_training
 torch.set_num_threads(1)
-weights = trained(out / "run", steps=5)
-torch.save(weights, out / f"{torch.distributed.get_rank()}.pt")
+weights, denoisers, seen = shared_training(Path(sys.argv[1]) / "run", sys.argv[2])
+held = [weight.to_local() if isinstance(weight, DTensor) else weight for d in denoisers for weight in d.parameters()]
+held = sum(part.numel() for part in held if not part.requires_grad)
+torch.save((weights, held, seen), Path(sys.argv[1]) / f"{torch.distributed.get_rank()}.pt")
 """
 
 
+class Recalls(Brightness):
+    """Notes which prompts were trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        if images.requires_grad:
+            self.seen += dict.fromkeys(prompts or ())
+        return super().forward(images, prompts)
+
+
+def shared_training(folder: Path, backbone: str) -> tuple[dict[str, Tensor], list[nn.Module], list[str]]:
+    """Trains a little, from base films and with guards; gives the LoRA, the denoisers and the prompts seen."""
+    generator = Toy() if backbone == "toy" else ModelScope.tiny()
+    settings = config(steps=5, guards=GuardSettings(every=5, prompts=1, action="warn"))
+    recalls = Recalls()
+    reward = rk.VideoReward(recalls, frames="segments:2")
+    finetune(generator, reward, prompts=PROMPTS, config=settings, output_dir=folder)
+    weights = {name: weight.detach().clone() for name, weight in lora_weights(generator).items()}
+    return weights, list(generator.denoisers().values()), recalls.seen
+
+
 @pytest.mark.slow
-def test_two_processes_end_alike_and_as_one_with_the_whole_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("backbone", "shards"), [("toy", False), ("toy", True), ("modelscope", True)])
+def test_two_processes_end_alike_and_as_one_with_the_whole_batch(tmp_path: Path, backbone: str, shards: bool) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     subprocess.run(
-        [*command, tmp_path / "script.py", tmp_path, "2"],
+        [*command, tmp_path / "script.py", tmp_path, backbone],
         check=True,
         env={
             "PYTHONPATH": str(Path(__file__).parent.parent.parent),
             "PATH": "/usr/bin:/bin",
             "ACCELERATE_USE_CPU": "1",
+            "ACCELERATE_USE_FSDP": str(shards).lower(),
         },
-        timeout=200,
+        timeout=300,
     )
-    one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    (one, held, seen), (other, held_there, seen_there) = (
+        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)
+    )
     assert same(one, other)
-    alone = trained(tmp_path / "alone", steps=5)
+    alone, denoisers, seen_alone = shared_training(tmp_path / "alone", backbone)
+    for step in range(5):
+        shares = seen[2 * step :][:2] + seen_there[2 * step :][:2]
+        assert shares == seen_alone[4 * step :][:4]
+        assert len(set(shares)) == 4
     for name, weight in alone.items():
         torch.testing.assert_close(one[name], weight, atol=1e-5, rtol=1e-5)
+    frozen = sum(w.numel() for denoiser in denoisers for w in denoiser.parameters() if not w.requires_grad)
+    assert held + held_there == (frozen if shards else 2 * frozen)
+    assert not shards or max(held, held_there) < 0.7 * frozen
+
+
+def test_mixed_precision_is_that_of_accelerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_gradient(folder: Path) -> float:
+        weights = trained(folder, steps=1)
+        assert all(weight.dtype == torch.float32 for weight in weights.values())
+        norm: float = json.loads((folder / "log.jsonl").read_text())["gradient_norm"]
+        return norm
+
+    plain = first_gradient(tmp_path / "plain")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    mixed = first_gradient(tmp_path / "mixed")
+    assert mixed == pytest.approx(plain, rel=0.02)
+    assert mixed != plain
+    with pytest.raises(UsageError, match=r"another training \(precision differ"):
+        trained(tmp_path / "plain", steps=2)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("ACCELERATE_USE_DEEPSPEED", "true", "told to use DEEPSPEED: take FSDP"),
+        ("ACCELERATE_MIXED_PRECISION", "fp8", "mixed precision 'fp8': take no, bf16, fp16"),
+    ],
+)
+def test_what_accelerate_asks_for_and_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=sentence):
+        trained(tmp_path)
+
+
+def test_processes_make_equally_many_base_films(tmp_path: Path) -> None:
+    toy = Toy()
+    trained_lora(toy)
+    bench = Bench(toy, bright(), toy.levels(4, toy.default_shape), toy.default_shape, torch.device("cpu"))
+    words = WordCache(toy, PROMPTS, bench.device)
+    objective, examples = RewardGradient(start="base"), [Example(p) for p in PROMPTS[:2]]
+    alone = Starts(bench, objective, words, 0, tmp_path / "alone")(examples)
+    toy.denoiser.calls.clear()
+    beside = Starts(bench, objective, words, 0, tmp_path / "beside", lambda own: [*own, 3])(examples)
+    assert len(toy.denoiser.calls) == 3 * 4
+    assert torch.equal(alone, beside)
 
 
 def test_an_epoch_takes_every_example_once_in_an_order_of_its_own() -> None:
