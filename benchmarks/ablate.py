@@ -2,8 +2,9 @@
 
     python benchmarks/ablate.py tau|gradient-steps|segments|attenuation|rank|hack [--steps 30] [--each 12]
 
-Each variant is the demo's fine-tuning with one thing changed and no guards, save for `hack`, judged on the same prompts
-and noise. Writes results/ablation_NAME.json. An interrupted ablation goes on; what several of them share is run once.
+Each variant is the demo's fine-tuning with one thing changed and no guards, judged on the same prompts and noise;
+`hack` is five times the demo's rate and no attenuation, with guards that stop it and with guards that only warn. Writes
+results/ablation_NAME.json. An interrupted ablation goes on; what several of them share is run once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import statistics
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +26,7 @@ from rewardkit.engine.settings import FinetuneConfig
 
 WORK = Path(__file__).parent / "miniworld" / ".cache" / "ablations"
 UNGUARDED = {"every": 0}
+HACKED = {"learning_rate": 1e-2}
 
 
 class Variant(NamedTuple):
@@ -54,10 +55,14 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
     },
     "rank": {f"rank {rank}": Variant(config={"lora": {"rank": rank}}) for rank in (1, 4, 16)},
     "hack": {
-        "rate 0.01, no attenuation, long": Variant(
-            config={"learning_rate": 1e-2, "steps": 300, "guards": CONFIG.guards.model_dump() | {"every": 10}},
+        "guarded": Variant(
+            config=HACKED | {"steps": 300, "guards": CONFIG.guards.model_dump() | {"every": 10}},
             reward=with_frames("segments:4", "equal"),
-        )
+        ),
+        "only watched, 100 steps": Variant(
+            config=HACKED | {"steps": 100, "guards": CONFIG.guards.model_dump() | {"every": 20, "action": "warn"}},
+            reward=with_frames("segments:4", "equal"),
+        ),
     },
 }
 
@@ -87,16 +92,13 @@ def result(work: Path, name: str, variant: Variant, steps: int, each: int) -> di
     if kept.is_file():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return found
-    seconds: list[float] = []
 
     def show(step: StepReport) -> None:
-        seconds.append(step.seconds)
         print(f"{name}: step {step.step} {step.facts['score']:.3f} {step.seconds} s", file=sys.stderr, flush=True)
 
     ended, measured, _ = prove(folder, config, reward=variant.reward, each=each, show=show)
     found = {
         "steps": ended.steps,
-        "seconds_a_step": round(statistics.median(seconds), 2) if seconds else None,
         "stopped": ended.stopped,
         "looks": [look.model_dump() for look in ended.looks],
         "changes": {measure: change.model_dump() for measure, change in measured.changes[ALL].items()},

@@ -209,13 +209,12 @@ def _ablation(name: str) -> str:
     if not path.is_file():
         return "Not run yet.\n"
     rows = json.loads(path.read_text())["rows"]
-    return _table(
-        ("", *MEASURED.values(), "s a step"),
-        [
-            (variant, *(_moved(row["changes"][what]) for what in MEASURED), f"{row['seconds_a_step']:.1f}")
-            for variant, row in rows.items()
-        ],
-    )
+    moved = [(variant, *(_moved(row["changes"][what]) for what in MEASURED)) for variant, row in rows.items()]
+    table = _table(("", *MEASURED.values()), moved)
+    for variant, row in rows.items():
+        for reason in row["stopped"]:
+            table += f"\nStopped at step {row['steps']} ({variant}): {reason}.\n"
+    return table
 
 
 def _moved(change: Mapping[str, Any]) -> str:
@@ -302,7 +301,7 @@ def measured_file() -> str:
 
 README = FOLDER.parent.parent / "README.md"
 ABLATIONS = FOLDER.parent / "explanation" / "ablations.md"
-ABLATED = ("tau", "gradient-steps", "segments", "attenuation", "rank")
+ABLATED = ("tau", "gradient-steps", "segments", "attenuation", "rank", "hack")
 MEASURED = {
     TRAINED: "reward, trained on",
     HELD_OUT: "judge, held out",
