@@ -18,8 +18,9 @@ from rewardkit.bench.curve import HEIGHT, WIDTH
 from rewardkit.bench.html import check_page, render
 from rewardkit.bench.line_chart import LineChart, Point, line_chart
 from rewardkit.bench.thumbnails import as_image, data_uri, spread_over
-from rewardkit.engine.finetune import LOG, LOOKS, SAMPLES, SETTINGS, StepReport
+from rewardkit.engine.finetune import StepReport
 from rewardkit.engine.guards import GuardSettings, Look, Verdict, judge
+from rewardkit.engine.run_folder import LOG, LOOKS, SAMPLES, SETTINGS
 from rewardkit.errors import NothingToDoError, UsageError
 from rewardkit.files import replacing
 from rewardkit.scoring.decimals import decimals_for

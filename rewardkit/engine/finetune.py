@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -23,15 +22,13 @@ from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.guards import Look, Verdict, judge
 from rewardkit.engine.looking import Looker, write_strip
 from rewardkit.engine.lora import add_lora, check_lora, lora_weights, save_lora
-from rewardkit.engine.ranks import Ranks, Trackers
+from rewardkit.engine.ranks import Ranks
+from rewardkit.engine.run_folder import LOG, LOOKS, SAMPLES, RunFolder
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.engine.statistics import PromptStatistics
 from rewardkit.engine.trial import Bench, Group
-from rewardkit.errors import OutputError, RewardFailedError, UsageError
-from rewardkit.files import replacing
+from rewardkit.errors import RewardFailedError, UsageError
 from rewardkit.reducers.reward import Reward
-
-LOG, LOOKS, SETTINGS, SAMPLES = "log.jsonl", "looks.jsonl", "settings.json", "samples"
 
 
 class StepReport(BaseModel):
@@ -102,7 +99,7 @@ class Finetuning:
         watch: Sequence[str] | None = None,
         shape: FilmShape | None = None,
     ) -> None:
-        self.generator, self.reward, self.config, self.folder = generator, reward, config, output_dir
+        self.generator, self.reward, self.config = generator, reward, config
         if config.objective.needs_gradient and not reward.differentiable:
             raise UsageError(
                 f"{reward.name} gives no gradient, which the objective {config.objective.kind!r} needs: "
@@ -112,9 +109,9 @@ class Finetuning:
         check_examples(self._examples, config.objective)
         self.ranks = Ranks()
         self.ranks.share(range(config.batch_size))  # refuses what cannot be shared out, before anything is made
-        self._trackers = Trackers(config.trackers, output_dir / "trackers")
+        self.folder = RunFolder(output_dir, self.ranks, config.trackers)
         check_lora(generator, config.lora)
-        self._claim_folder()
+        self.folder.claim(generator.name, reward.spec, self._examples, config)
         self.weights = lora_weights(generator) or add_lora(generator, config.lora)
         self.ranks.prepare(generator.denoisers().values(), list(self.weights.values()))
         device = next(iter(self.weights.values())).device
@@ -156,19 +153,19 @@ class Finetuning:
                     break
                 if interrupted and report.step < self.config.steps:
                     raise KeyboardInterrupt
-        lora = self.folder / "lora"
+        lora = self.folder.path / "lora"
         if self.ranks.first:
             save_lora(self.generator, self.config.lora, lora, {"step": str(self.step)})
         return FinetuneResult(steps=self.step, lora=lora, stopped=stopped, looks=self.looks)
 
     def steps(self) -> Iterator[StepReport]:
         """Takes steps until there are as many as the settings say; what happens between them is up to the caller."""
-        with self._tracked():
+        with self.folder.tracked(self.config) if self.step < self.config.steps else nullcontext():
             if not self.looks and self.config.guards.every:
                 self._look()  # at the base model
             while self.step < self.config.steps:
                 report = self._take()
-                self._write(LOG, report)
+                self.folder.write(LOG, report)
                 yield report
 
     def look_if_due(self) -> Verdict | None:
@@ -260,9 +257,9 @@ class Finetuning:
         films = self._looker.films()
         look, *_ = self.ranks.together([self._looker.look(self.step, films)])  # by which all judge alike
         if self.ranks.first:
-            write_strip(films, self.folder / SAMPLES / f"{self.step:06d}.png")
+            write_strip(films, self.folder.path / SAMPLES / f"{self.step:06d}.png")
         self.looks.append(look)
-        self._write(LOOKS, look)
+        self.folder.write(LOOKS, look)
 
     def _go_back(self, best: int) -> None:
         """To the best checkpoint, or to the base model where none was better."""
@@ -273,78 +270,17 @@ class Finetuning:
                 if ".lora_B" in name:
                     nn.init.zeros_(weight)
 
-    def _claim_folder(self) -> None:
-        """Makes sure that the folder is new or holds this very training.
-
-        Raises:
-            UsageError: it holds another.
-            OutputError: it cannot be written.
-        """
-        settings = self.config.model_dump(mode="json")
-        facts = {
-            "backbone": self.generator.name,
-            "reward": self.reward.spec,
-            "precision": self.ranks.precision,
-            "examples": [[example.prompt, str(example.video or "")] for example in self._examples],
-            "settings": {key: value for key, value in settings.items() if key not in CHANGEABLE},
-        }
-        path = self.folder / SETTINGS
-        if path.is_file():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            changed = [key for key, value in json.loads(json.dumps(facts)).items() if known.get(key) != value]
-            if changed:
-                raise UsageError(
-                    f"{self.folder} holds another training ({', '.join(changed)} differ): take another folder"
-                )
-            return
-        if self.ranks.first:
-            with replacing(path) as draft:
-                draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-
     def _resume(self) -> int:
         """The step to go on from: that of the newest checkpoint."""
         steps = self.checkpoints.steps()
         if not steps:
-            self._cut_logs(0)
+            self.folder.cut(0)
             return 0
         state = self.checkpoints.load(steps[-1], self.generator, self.optimiser)
         self._statistics.restore(state["statistics"])
         self.looks = [Look.model_validate(look) for look in state["looks"]]
-        self._cut_logs(steps[-1])
+        self.folder.cut(steps[-1])
         return steps[-1]
-
-    def _cut_logs(self, step: int) -> None:
-        """Takes back lines of steps that will be taken again."""
-        for path in (self.folder / LOG, self.folder / LOOKS):
-            if self.ranks.first and path.is_file():
-                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-                kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-                with replacing(path) as draft:
-                    draft.write_text("".join(kept if step else []), encoding="utf-8")
-
-    @contextmanager
-    def _tracked(self) -> Iterator[None]:
-        """In here the trackers are told every line that is written."""
-        if self.ranks.first and self.step < self.config.steps:
-            self._trackers.start(self.config.model_dump(mode="json"))
-        try:
-            yield
-        finally:
-            self._trackers.finish()
-
-    def _write(self, name: str, line: StepReport | Look) -> None:
-        if not self.ranks.first:
-            return
-        try:
-            with (self.folder / name).open("a", encoding="utf-8") as file:
-                file.write(line.model_dump_json() + "\n")
-        except OSError as error:
-            raise OutputError(f"cannot write {self.folder / name}: {error.strerror}") from None
-        self._trackers.log({Path(name).stem: line.model_dump(exclude={"step"})}, line.step)
-
-
-CHANGEABLE = frozenset({"steps", "checkpoint_every", "keep", "trackers", "films_at_once"})
-"""Settings that a training may go on with when they are changed."""
 
 
 @contextmanager

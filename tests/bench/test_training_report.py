@@ -10,8 +10,9 @@ import torch
 
 from rewardkit.bench.before_after import ALL, BeforeAfter, Pair
 from rewardkit.bench.training_report import animation, write_training_report
-from rewardkit.engine.finetune import LOG, LOOKS, SETTINGS, StepReport
+from rewardkit.engine.finetune import StepReport
 from rewardkit.engine.guards import Look
+from rewardkit.engine.run_folder import LOG, LOOKS, SETTINGS
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.errors import NothingToDoError, UsageError
 from rewardkit.scoring.change import measure_change
