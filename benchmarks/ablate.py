@@ -47,7 +47,7 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         name: Variant(objective={"gradient_steps": name}) for name in ("last", "tail:2", "tail:4", "random:1")
     },
     "segments": {
-        f"{count} frames": Variant(reward=with_frames(f"segments:{count}", "attenuate:1.0")) for count in (1, 2, 4, 8)
+        f"segments:{count}": Variant(reward=with_frames(f"segments:{count}", "attenuate:1.0")) for count in (1, 2, 4, 8)
     },
     "attenuation": {
         weights: Variant(reward=with_frames("segments:4", weights))
