@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test test-slow check lint docs parity pictures clean
 
-demo: $(VENV)/ready      ## draw clips, score them, write demo/report.html
+demo: $(VENV)/ready      ## score clips, fine-tune the mini world, write two pages
 	$(BIN)/rewardkit demo --out demo
 
 test: lint               ## all checks that take minutes: format, lint, types, tests
