@@ -26,7 +26,6 @@ from rewardkit.engine.settings import FinetuneConfig
 
 WORK = Path(__file__).parent / "miniworld" / ".cache" / "ablations"
 UNGUARDED = {"every": 0}
-HACKED = {"learning_rate": 1e-2}
 
 
 class Variant(NamedTuple):
@@ -39,6 +38,12 @@ class Variant(NamedTuple):
 
 def with_frames(frames: str, weights: str) -> str:
     return f"{TRAINED}[frames={frames};weights={weights}]"
+
+
+def hacked(steps: int, **guards: object) -> Variant:
+    """Pushed hard, with some of the demo's guards changed."""
+    settings = {"learning_rate": 1e-2, "steps": steps, "guards": CONFIG.guards.model_dump() | guards}
+    return Variant(config=settings, reward=with_frames("segments:4", "equal"))
 
 
 ABLATIONS: dict[str, dict[str, Variant]] = {
@@ -55,14 +60,8 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
     },
     "rank": {f"rank {rank}": Variant(config={"lora": {"rank": rank}}) for rank in (1, 4, 16)},
     "hack": {
-        "guarded": Variant(
-            config=HACKED | {"steps": 300, "guards": CONFIG.guards.model_dump() | {"every": 10}},
-            reward=with_frames("segments:4", "equal"),
-        ),
-        "only watched, 100 steps": Variant(
-            config=HACKED | {"steps": 100, "guards": CONFIG.guards.model_dump() | {"every": 20, "action": "warn"}},
-            reward=with_frames("segments:4", "equal"),
-        ),
+        "guarded": hacked(300, every=10),
+        "only watched, 100 steps": hacked(100, every=20, action="warn"),
     },
 }
 

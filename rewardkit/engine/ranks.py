@@ -69,11 +69,12 @@ class Ranks:
         all processes have to call a denoiser equally often.
         """
         dtype, device = PRECISIONS[self.precision], trained[0].device.type
+        mesh = init_device_mesh(device, (self.count,)) if self._shards and self.count > 1 else None
         for denoiser in denoisers:
             if dtype is not None:
                 denoiser.forward = torch.autocast(device, dtype)(denoiser.forward)
-            if self._shards and self.count > 1:
-                _shard(denoiser, init_device_mesh(device, (self.count,)), set(trained))
+            if mesh is not None:
+                _shard(denoiser, mesh, set(trained))
 
     def share(self, batch: Sequence[ItemT]) -> Sequence[ItemT]:
         """This process's part of a batch.
