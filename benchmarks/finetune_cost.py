@@ -203,7 +203,7 @@ def ours(step: Step) -> None:
 def scripted(step: Step, keep: bool) -> None:
     """As scripts take it, in plain autograd."""
     bench, group = step.bench, step.group
-    levels, scale = step.objective.levels(bench), step.objective.scale(bench).scale
+    levels, scale = step.objective.levels(bench), bench.generator.default_guidance
     noisy, _ = bench.start(group, levels)
     words = {name: torch.cat([group.words.empty[name], told]) for name, told in group.words.prompts.items()}
     graphs: list[Tensor] = []
@@ -217,7 +217,7 @@ def scripted(step: Step, keep: bool) -> None:
         untold, told = eps.chunk(2)
         eps = untold + scale * (told - untold)
         clean = (noisy - level.noise * eps) / level.signal
-        noisy = levels.signal[number + 1] * clean + levels.noise[number + 1] * eps
+        noisy = levels.signal_below[number] * clean + levels.noise_below[number] * eps
     judge_all(step, noisy)
 
 
@@ -302,7 +302,9 @@ def modelscope(size: Size) -> ModelScope:
         norm_num_groups=decoder_groups,
         sample_size=size.pixels,
     )
-    return ModelScope(unet, tiny.text, tiny.tokenizer, vae, tiny.scheduler)
+    return ModelScope(
+        unet=unet, text_encoder=tiny.text_encoder, tokenizer=tiny.tokenizer, vae=vae, scheduler=tiny.scheduler
+    )
 
 
 def counted(size: Size) -> dict[str, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import rewardkit.miniworld
+from rewardkit.engine.generator import FilmShape
 from rewardkit_adapters.modelscope import ModelScope
 
 
@@ -16,3 +17,4 @@ class MiniWorld(ModelScope):
     default_guidance: ClassVar[float] = 4.0
     default_model: ClassVar[str | None] = str(Path(rewardkit.miniworld.__file__).parent / "weights" / "generator")
     frames: ClassVar[int] = 8
+    tiny_shape: ClassVar[FilmShape] = FilmShape(8, 32, 32)

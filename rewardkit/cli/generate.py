@@ -37,7 +37,6 @@ def generate(
     from rewardkit.cli.training_prompts import read_examples
     from rewardkit.engine.create import create_backbone
     from rewardkit.engine.folder import generate_folder
-    from rewardkit.engine.generator import FilmShape
     from rewardkit.engine.lora import load_lora
 
     said = [*(prompt or ()), *(example.prompt for example in (read_examples(prompts) if prompts else ()))]
@@ -46,8 +45,7 @@ def generate(
     generator = create_backbone(backbone, model, device, dtype)
     if lora is not None:
         load_lora(generator, lora)
-    own = generator.default_shape
-    shape = FilmShape(frames or own.frames, height or own.height, width or own.width)
+    shape = generator.default_shape.but(frames, height, width)
 
     def show(done: int, total: int) -> None:
         if not quiet:

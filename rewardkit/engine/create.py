@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from rewardkit.device import choose_device, choose_dtype
 from rewardkit.engine.generator import Generator
+from rewardkit.engine.memory import Choice, Memory
 from rewardkit.errors import UsageError
 from rewardkit.registry import BACKBONES
 
@@ -15,19 +18,27 @@ def list_backbones(pattern: str = "*") -> list[str]:
     return BACKBONES.names(pattern)
 
 
-def create_backbone(name: str, model: str | Path | None = None, device: str = "auto", dtype: str = "auto") -> Generator:
+def create_backbone(
+    name: str,
+    model: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    memory: Choice | Memory = "auto",
+) -> Generator:
     """The text-to-video generator called `name`, frozen, on its device.
 
     Args:
         name: a registered backbone, `module:Attribute` or `file.py:Attribute`.
         model: a folder in the layout of diffusers, or a hub id; None where the backbone brings its own.
         device: `auto`, `cpu`, `cuda`, ...
-        dtype: precision of the weights; `auto` is float32.
+        dtype: precision of the weights; `auto` is the backbone's own on a GPU, and float32 elsewhere.
+        memory: `low`, `auto`, `fast`, or a setting each; see `choose_memory` and `Memory`.
 
     Raises:
         UnknownNameError: no backbone of that name, with suggestions.
         MissingExtraError: diffusers is not installed.
-        UsageError: no model given to a backbone that brings none, or a model of another kind.
+        UsageError: no model given to a backbone that brings none, a model of another kind, or a setting of memory that
+            the backbone has no means for.
         MissingWeightsError: the model is not on this machine and cannot be fetched.
         BadCheckpointError: a file of the model is cut.
     """
@@ -37,4 +48,8 @@ def create_backbone(name: str, model: str | Path | None = None, device: str = "a
     place = made.default_model if model is None else str(model)
     if place is None:
         raise UsageError(f"{name} brings no model of its own: give a folder in the layout of diffusers, or a hub id")
-    return made.load(place, choose_device(device), choose_dtype(dtype))
+    where = choose_device(device)
+    own = made.default_dtype if where.type == "cuda" else torch.float32
+    generator = made.load(place, own if dtype == "auto" else choose_dtype(dtype))
+    generator.place(where, memory)
+    return generator

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rewardkit.engine.generator import Embedding, Generator, Level
-from rewardkit.engine.noise import Latents, Levels
+from rewardkit.engine.noise import Latents, Levels, passes_through
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,13 @@ class Guidance:
     """Classifier-free guidance: without + scale * (with - without), on the estimate of clean latents.
 
     Attributes:
-        scale: 1 is none, and costs one pass a step instead of two.
-        gradient: through which pass it goes: `both`, as in InstructVideo; `conditional`, where the other's estimate of
-            the noise is a constant; or `off`, where the one with the prompt carries all of it as if the scale were 1.
+        scale: 1 is none, and costs one pass a step instead of two; None is the authors'. A generator with embedded
+            guidance is told it, and takes one pass whatever it is.
+        gradient: through which pass it goes: `both`, as in InstructVideo; `conditional`, where the other's output is a
+            constant; or `off`, where the one with the prompt carries all of it as if the scale were 1.
     """
 
-    scale: float = 1.0
+    scale: float | None = 1.0
     gradient: Literal["both", "conditional", "off"] = "both"
 
 
@@ -47,7 +48,7 @@ def walk(
 
     Passes of chosen steps are checkpointed: their activations are computed again on the way back, so that memory holds
     one pass's however many steps are chosen. Steps before the first chosen one build no graph. In steps between, the
-    estimate of the noise is a constant and gradient passes through the step's own arithmetic.
+    denoiser's output is a constant and gradient passes through the step's own arithmetic.
     """
     for number in range(len(levels)):
         if number in gradient_steps and torch.is_grad_enabled():
@@ -60,21 +61,34 @@ def walk(
 def guided_clean(generator: Generator, noisy: Latents, level: Level, words: Words, guidance: Guidance) -> Latents:
     """The estimate of clean latents with guidance.
 
-    A pass that gradient goes through is checkpointed and runs by itself; without gradient the two run as one batch.
+    A pass that gradient goes through is checkpointed and runs by itself; without gradient the two may run as one batch.
     """
-    if guidance.scale != 1 and not torch.is_grad_enabled():
+    scale, said = _scale(generator, level, guidance), told(generator, level, words, guidance)
+    if scale == 1 or generator.guidance == "embedded":
+        return _pass(generator, noisy, level, said)
+    if generator.guidance == "concatenated" and not torch.is_grad_enabled():
         twice = {name: torch.cat([part, words.prompts[name]]) for name, part in words.empty.items()}
-        untold, told = generator.predict_clean(torch.cat([noisy, noisy]), level, twice).chunk(2)
-        return untold + guidance.scale * (told - untold)
-    told = _pass(generator, noisy, level, words.prompts)
-    if guidance.scale == 1:
-        return told
+        without, with_words = generator.predict_clean(torch.cat([noisy, noisy]), level, twice).chunk(2)
+        return without + scale * (with_words - without)
+    with_words = _pass(generator, noisy, level, said)
     with torch.set_grad_enabled(torch.is_grad_enabled() and guidance.gradient == "both"):
-        untold = _pass(generator, noisy, level, words.empty)
+        without = _pass(generator, noisy, level, words.empty)
     if guidance.gradient == "conditional":
-        untold = _with_constant_eps(untold, noisy, level)
-    guided = untold + guidance.scale * (told - untold)
-    return told + (guided - told).detach() if guidance.gradient == "off" else guided
+        without = _with_constant_output(generator, without, noisy, level)
+    guided = without + scale * (with_words - without)
+    return with_words + (guided - with_words).detach() if guidance.gradient == "off" else guided
+
+
+def told(generator: Generator, level: Level, words: Words, guidance: Guidance) -> Embedding:
+    """What the pass with the prompt is told: the prompt, and the scale where guidance is embedded."""
+    if generator.guidance != "embedded":
+        return words.prompts
+    some = next(iter(words.prompts.values()))
+    return {**words.prompts, "guidance": some.new_full((len(some),), _scale(generator, level, guidance))}
+
+
+def _scale(generator: Generator, level: Level, guidance: Guidance) -> float:
+    return generator.guidance_at(level) if guidance.scale is None else guidance.scale
 
 
 def level_at(levels: Levels, number: int, like: Tensor) -> Level:
@@ -94,28 +108,28 @@ def _step(
     generator: Generator, noisy: Latents, levels: Levels, number: int, words: Words, guidance: Guidance
 ) -> Latents:
     level = level_at(levels, number, noisy)
-    clean = guided_clean(generator, noisy, level, words, guidance)
-    eps = (noisy - level.signal * clean) / level.noise
-    return _below(levels, number, clean, eps)
+    return _below(levels, number, guided_clean(generator, noisy, level, words, guidance), noisy)
 
 
 def _constant_step(
     generator: Generator, noisy: Latents, levels: Levels, number: int, words: Words, guidance: Guidance
 ) -> Latents:
-    """A step in which the network is a constant: eps is held, and the rest is linear in `noisy`."""
+    """A step in which the denoiser's output is a constant, and the rest is linear in `noisy`."""
     level = level_at(levels, number, noisy)
     with torch.no_grad():
         clean = guided_clean(generator, noisy, level, words, guidance)
-        eps = (noisy - level.signal * clean) / level.noise
-    return _below(levels, number, _with_constant_eps(clean, noisy, level), eps)
+    return _below(levels, number, _with_constant_output(generator, clean, noisy, level), noisy)
 
 
-def _with_constant_eps(clean: Latents, noisy: Latents, level: Level) -> Latents:
-    """An estimate made without gradient gets that of (noisy - noise * eps) / signal; its values stay the same."""
+def _with_constant_output(generator: Generator, clean: Latents, noisy: Latents, level: Level) -> Latents:
+    """An estimate made without gradient gets that of a denoiser whose output is a constant; its values stay."""
     if not (noisy.requires_grad and torch.is_grad_enabled()):
         return clean
-    return clean + (noisy - noisy.detach()) / level.signal
+    return clean + passes_through(generator.prediction, level.signal.to(noisy)) * (noisy - noisy.detach())
 
 
-def _below(levels: Levels, number: int, clean: Latents, eps: Latents) -> Latents:
-    return levels.signal[number + 1].to(clean) * clean + levels.noise[number + 1].to(clean) * eps
+def _below(levels: Levels, number: int, clean: Latents, noisy: Latents) -> Latents:
+    """One step down: the estimates of the film and of the noise, mixed anew."""
+    _, signal, noise, signal_below, noise_below = (part[number].to(clean) for part in vars(levels).values())
+    below: Latents = signal_below * clean + noise_below * (noisy - signal * clean) / noise
+    return below

@@ -160,7 +160,7 @@ class Starts:
             status = example.video.stat()
             words += [str(example.video.resolve()), status.st_size, status.st_mtime_ns]
         else:
-            words += [self._seed, len(self._bench.levels), self._objective.scale(self._bench).scale]
+            words += [self._seed, len(self._bench.levels), self._objective.scale().scale]
         return hashlib.sha256("\0".join(map(str, words)).encode()).hexdigest()[:24]
 
     def _encoded(self, example: Example) -> Tensor:
@@ -173,7 +173,7 @@ class Starts:
         size = bench.generator.latent_shape(bench.shape)
         noise = draw_noise(size, [seeded("base film", self._seed, example.prompt)]).to(bench.device)
         with bench.base():
-            scale = self._objective.scale(bench)
+            scale = self._objective.scale()
             film = walk(bench.generator, noise, bench.levels, self._words([example.prompt]), scale)
         return film[0].cpu().contiguous()
 

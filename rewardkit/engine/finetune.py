@@ -120,9 +120,10 @@ class Finetuning:
         self.bench = Bench(generator, reward, levels, shape, device, config.offset_noise)
         watched = list(watch or dict.fromkeys(example.prompt for example in self._examples))
         self._words = WordCache(generator, [*(example.prompt for example in self._examples), *watched], device)
+        generator.free_text()
         starts = output_dir / "starts"
         self._starts = Starts(self.bench, config.objective, self._words, config.seed, starts, self.ranks.together)
-        self._looker = Looker(self.bench, config, held_out or {}, watched)
+        self._looker = Looker(self.bench, config, held_out or {}, watched, self._words)
         self._statistics = PromptStatistics(together=self.ranks.together)
         self.optimiser = torch.optim.AdamW(
             self.weights.values(), lr=config.learning_rate, weight_decay=config.weight_decay

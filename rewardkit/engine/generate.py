@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -30,6 +30,7 @@ def generate(
     lora_strength: float = 1.0,
     lora_from: float = 1.0,
     batch_size: int = 8,
+    words: Callable[[Sequence[str]], Words] | None = None,
 ) -> Float[Tensor, "batch frame 3 height width"]:
     """One film a prompt, on the CPU, RGB in [0, 1].
 
@@ -47,6 +48,7 @@ def generate(
         lora_strength: how much of the LoRA counts; 0 is the base model.
         lora_from: the share of the chain, from its end, in which the LoRA is on: 0.5 leaves the first half to the base.
         batch_size: films made at once.
+        words: reads prompts, such as a `WordCache`; None lets the generator embed them.
 
     Raises:
         BadInputError: no prompts, an empty one, or noise of another shape.
@@ -65,20 +67,28 @@ def generate(
             f"{generator.name} needs noise of {wanted} for {len(prompts)} prompts: got {tuple(noise.shape)}"
         )
     levels = generator.levels(steps, shape)
-    scale = Guidance(generator.default_guidance if guidance is None else guidance)
-    empty = generator.embed([""])
-    made = []
+    scale = Guidance(guidance)
+    read, made = words or _reader(generator), []
     for start in range(0, len(prompts), batch_size):
-        some = prompts[start : start + batch_size]
-        words = Words(
-            generator.embed(some), {name: part.expand(len(some), *part.shape[1:]) for name, part in empty.items()}
-        )
-        latents = noise[start : start + batch_size].to(next(iter(empty.values())).device)
+        told = read(prompts[start : start + batch_size])
+        latents = noise[start : start + batch_size].to(next(iter(told.empty.values())).device)
         for part, strength in _stretches(levels, lora_strength, lora_from):
             with lora_at(generator, strength) if strength != 1 else ExitStack():
-                latents = walk(generator, latents, part, words, scale)
+                latents = walk(generator, latents, part, told, scale)
         made.append(generator.decode(latents).cpu())
     return torch.cat(made)
+
+
+def _reader(generator: Generator) -> Callable[[Sequence[str]], Words]:
+    empty = generator.embed([""])
+
+    def read(prompts: Sequence[str]) -> Words:
+        size = len(prompts)
+        return Words(
+            generator.embed(prompts), {name: part.expand(size, *part.shape[1:]) for name, part in empty.items()}
+        )
+
+    return read
 
 
 def film_seed(seed: int, number: int) -> int:
@@ -114,6 +124,4 @@ def _stretches(levels: Levels, strength: float, share: float) -> list[tuple[Leve
         raise UsageError(f"lora_from is a share of the chain, 0 to 1: got {share}")
     late = round(share * len(levels))
     early = len(levels) - late
-    first = Levels(levels.timestep[:early], levels.signal[: early + 1], levels.noise[: early + 1])
-    last = Levels(levels.timestep[early:], levels.signal[early:], levels.noise[early:])
-    return [(part, s) for part, s in ((first, 0.0), (last, strength)) if len(part)]
+    return [(part, s) for part, s in ((levels[:early], 0.0), (levels[early:], strength)) if len(part)]

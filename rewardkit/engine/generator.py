@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rewardkit.engine.noise import Latents, Levels
+from rewardkit.engine.memory import Choice, Memory
+from rewardkit.engine.noise import Latents, Levels, Prediction
 
 Embedding = Mapping[str, Tensor]
 """What a text encoder gives: tensors whose first axis is the prompt, by the name that the denoiser knows them under."""
@@ -22,6 +23,10 @@ class FilmShape(NamedTuple):
     frames: int
     height: int
     width: int
+
+    def but(self, frames: int | None = None, height: int | None = None, width: int | None = None) -> FilmShape:
+        """Other frames or sides where they are given."""
+        return FilmShape(frames or self.frames, height or self.height, width or self.width)
 
 
 class Level(NamedTuple):
@@ -42,23 +47,48 @@ class Generator(ABC):
         default_shape: of the films that it was trained for.
         default_guidance: scale of guidance that its authors use; 1 is none.
         default_model: what is loaded where no model is given; None is nothing.
+        default_dtype: precision on a GPU where none is given.
+        prediction: what a denoiser's output is.
+        guidance: how it is guided. Without gradient, `concatenated` runs the passes with and without the prompt as
+            one batch, `two passes` one after the other, which takes half the memory; with `embedded`, `predict_clean`
+            is told the scale as `guidance` of the embedding, and one pass is all.
+        lora_file: whether a pipeline of diffusers loads LoRA files into its denoisers.
     """
 
     name: ClassVar[str]
     default_guidance: ClassVar[float]
     default_model: ClassVar[str | None] = None
+    default_dtype: ClassVar[torch.dtype] = torch.float32
     default_shape: FilmShape
+    prediction: Prediction = "epsilon"
+    guidance: Literal["concatenated", "two passes", "embedded"] = "concatenated"
+    lora_file: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
-    def load(cls, model: str, device: torch.device, dtype: torch.dtype) -> Self:
-        """From a folder or a hub id.
+    def load(cls, model: str, dtype: torch.dtype) -> Self:
+        """From a folder or a hub id, into main memory.
 
         Raises:
             UsageError: that holds another kind of model.
             MissingWeightsError: it is not on this machine and cannot be fetched.
             BadCheckpointError: a file is cut.
         """
+
+    @abstractmethod
+    def place(self, device: torch.device, memory: Choice | Memory = "auto") -> None:
+        """Moves it to the device where it computes, and saves memory as told; called once, before any other use.
+
+        Raises:
+            UsageError: the generator has no means for one of the settings.
+        """
+
+    def free_text(self) -> None:  # noqa: B027  # not every generator has something to give up
+        """Gives up the text encoder where `Memory.text` says so; a training calls it when its prompts are read."""
+
+    def guidance_at(self, level: Level) -> float:
+        """The authors' scale at a level, for those whose experts have a scale each."""
+        return self.default_guidance
 
     @abstractmethod
     def embed(self, prompts: Sequence[str]) -> Embedding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from rewardkit.engine.denoise import Words
 from rewardkit.engine.generate import generate
 from rewardkit.engine.guards import Look, diversity, means, motion, saturated
 from rewardkit.engine.lora import update_norm
@@ -27,9 +28,14 @@ class Looker:
     """Makes the films of a look and measures them."""
 
     def __init__(
-        self, bench: Bench, config: FinetuneConfig, held_out: Mapping[str, Reward], prompts: Sequence[str]
+        self,
+        bench: Bench,
+        config: FinetuneConfig,
+        held_out: Mapping[str, Reward],
+        prompts: Sequence[str],
+        words: Callable[[Sequence[str]], Words],
     ) -> None:
-        self._bench, self._config, self._held_out = bench, config, held_out
+        self._bench, self._config, self._held_out, self._words = bench, config, held_out, words
         self._prompts = [p for p in prompts[: config.guards.prompts] for _ in range(config.guards.seeds)]
 
     @torch.no_grad()
@@ -55,10 +61,11 @@ class Looker:
             self._bench.generator,
             self._prompts,
             steps=self._config.walk_steps,
-            guidance=self._config.objective.scale(self._bench).scale,
+            guidance=self._config.objective.scale().scale,
             seed=SEED,
             shape=self._bench.shape,
             batch_size=self._config.films_at_once or self._config.batch_size,
+            words=self._words,
         )
 
     def _scores(self, reward: Reward, video: Films) -> Tensor:

@@ -23,23 +23,29 @@ Latents = Float[Tensor, "batch channel frame height width"]
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """The grid that a walk steps down, noisiest first.
+    """The steps that a walk takes, noisiest first: from which level, and down to which.
+
+    A step ends where the next begins, but for schedulers whose own spacing does not meet (`linspace` of DDIM).
 
     Attributes:
         timestep: what the denoiser is told at each step.
-        signal: of each level; one more than there are steps, since the last is where the walk ends.
-        noise: of each level.
+        signal: of the level that each step starts from.
+        noise: of that level.
+        signal_below: of the level that each step ends at.
+        noise_below: of that level.
     """
 
     timestep: Float[Tensor, " step"]
-    signal: Float[Tensor, " level"]
-    noise: Float[Tensor, " level"]
-
-    def __post_init__(self) -> None:
-        assert len(self.timestep) + 1 == len(self.signal) == len(self.noise)
+    signal: Float[Tensor, " step"]
+    noise: Float[Tensor, " step"]
+    signal_below: Float[Tensor, " step"]
+    noise_below: Float[Tensor, " step"]
 
     def __len__(self) -> int:
         return len(self.timestep)
+
+    def __getitem__(self, steps: slice) -> Levels:
+        return Levels(*(values[steps] for values in vars(self).values()))
 
     def last(self, tau: float) -> Levels:
         """The part of the walk below the level at share `tau` of the chain: round(tau * steps) steps, 12 of 20 for 0.6.
@@ -50,7 +56,7 @@ class Levels:
         steps = round(tau * len(self)) if 0 < tau <= 1 else 0
         if steps < 1:
             raise UsageError(f"tau must be above 0, at most 1, and leave a step: got {tau} of {len(self)} steps")
-        return Levels(self.timestep[-steps:], self.signal[-steps - 1 :], self.noise[-steps - 1 :])
+        return self[-steps:]
 
 
 def levels_of(scheduler: Any, steps: int, **timesteps: Any) -> Levels:
@@ -75,9 +81,12 @@ def levels_of(scheduler: Any, steps: int, **timesteps: Any) -> Levels:
         return _chain_levels(own, steps)
     own.set_timesteps(steps, **timesteps)
     sigmas = getattr(own, "sigmas", torch.empty(0)).double().cpu()
+    if own.config.get("invert_sigmas", False):  # Mochi counts up to the film
+        sigmas = 1 - sigmas
     if len(sigmas) != steps + 1 or sigmas[0] > 1 or (sigmas.diff() >= 0).any():
         raise UsageError(f"no rule gives the levels of {type(own).__name__}: neither a chain of betas nor a flow")
-    return Levels(own.timesteps.float().cpu(), (1 - sigmas).float(), sigmas.float())
+    timestep, sigmas = own.timesteps.float().cpu(), sigmas.float()
+    return Levels(timestep, 1 - sigmas[:-1], sigmas[:-1], 1 - sigmas[1:], sigmas[1:])
 
 
 def _chain_levels(scheduler: Any, steps: int) -> Levels:
@@ -92,9 +101,11 @@ def _chain_levels(scheduler: Any, steps: int) -> Levels:
     timesteps = ddim.timesteps.long().cpu()
     if timesteps[0] >= chain:
         raise UsageError(f"{steps} steps begin at {timesteps[0]}, above the chain of {chain}: take fewer")
+    bar, below = ddim.alphas_cumprod.double(), timesteps - chain // steps
     last = torch.as_tensor(ddim.final_alpha_cumprod, dtype=torch.float64)
-    bar = torch.cat([ddim.alphas_cumprod.double()[timesteps], last.view(1)])
-    return Levels(timesteps.float(), bar.sqrt().float(), (1 - bar).sqrt().float())
+    ends = torch.where(below >= 0, bar[below.clamp(min=0)], last)
+    parts = (timesteps, bar[timesteps].sqrt(), (1 - bar[timesteps]).sqrt(), ends.sqrt(), (1 - ends).sqrt())
+    return Levels(*(part.float() for part in parts))
 
 
 def corrupt(clean: Latents, levels: Levels, eps: Latents) -> Latents:
@@ -137,4 +148,25 @@ def to_clean(kind: Prediction, output: Tensor, noisy: Tensor, signal: Tensor, no
         return noisy - noise * output
     if kind == "sample":
         return output
-    raise UsageError(f"no rule turns {kind!r} into clean latents: epsilon, v_prediction, flow_prediction, sample")
+    raise _no_rule(kind)
+
+
+def passes_through(kind: Prediction, signal: Tensor) -> Tensor:
+    """Derivative of the estimate of clean latents by the noisy ones, where the denoiser's output is a constant.
+
+    Raises:
+        UsageError: a kind of prediction that is not known here.
+    """
+    if kind == "epsilon":
+        return 1 / signal
+    if kind == "v_prediction":
+        return signal
+    if kind == "flow_prediction":
+        return torch.ones_like(signal)
+    if kind == "sample":
+        return torch.zeros_like(signal)
+    raise _no_rule(kind)
+
+
+def _no_rule(kind: str) -> UsageError:
+    return UsageError(f"no rule turns {kind!r} into clean latents: epsilon, v_prediction, flow_prediction, sample")

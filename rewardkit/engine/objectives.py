@@ -26,7 +26,7 @@ from pydantic import (
 )
 from torch import Tensor
 
-from rewardkit.engine.denoise import Guidance, guided_clean, level_at, walk
+from rewardkit.engine.denoise import Guidance, guided_clean, level_at, told, walk
 from rewardkit.engine.gradient_steps import GRADIENT_STEPS, GradientSteps
 from rewardkit.engine.noise import Latents, Levels
 from rewardkit.engine.statistics import PromptStatistics
@@ -76,10 +76,9 @@ class Objective(BaseModel, ABC):
         Losses of one update add up to the batch's; a group is as many films as fit into memory at once.
         """
 
-    def scale(self, bench: Bench) -> Guidance:
+    def scale(self) -> Guidance:
         """Guidance of the walk."""
-        own = bench.generator.default_guidance
-        return Guidance(own if self.guidance is None else self.guidance, self.guidance_gradient)
+        return Guidance(self.guidance, self.guidance_gradient)
 
     def levels(self, bench: Bench) -> Levels:
         """The part of the chain that is walked."""
@@ -119,7 +118,7 @@ class RewardGradient(Objective):
         levels = self.levels(bench)
         noisy, eps = bench.start(group, levels)
         chosen = self.gradient_steps.chosen(len(levels), group.random("steps"))
-        latents = walk(bench.generator, noisy, levels, group.words, self.scale(bench), chosen)
+        latents = walk(bench.generator, noisy, levels, group.words, self.scale(), chosen)
         judged = bench.judge(group, latents)
         rewards = judged.score
         if self.data_alignment:
@@ -137,7 +136,8 @@ class RewardGradient(Objective):
         self, bench: Bench, group: Group, noisy: Latents, eps: Latents, levels: Levels
     ) -> Float[Tensor, " batch"]:
         """Error of the estimate of the noise at the walk's start, film by film."""
-        clean = bench.generator.predict_clean(noisy, level_at(levels, 0, noisy), group.words.prompts)
+        level = level_at(levels, 0, noisy)
+        clean = bench.generator.predict_clean(noisy, level, told(bench.generator, level, group.words, self.scale()))
         return noise_error(levels, 0, clean, noisy, eps)
 
     def _ties(
@@ -148,9 +148,10 @@ class RewardGradient(Objective):
         goal = latents.detach() if group.clean is None else group.clean
         level = level_at(levels, number, goal)
         noisy = level.signal * goal + level.noise * eps
-        clean = bench.generator.predict_clean(noisy, level, group.words.prompts)
+        said = told(bench.generator, level, group.words, self.scale())
+        clean = bench.generator.predict_clean(noisy, level, said)
         with bench.base(), torch.no_grad():
-            base = bench.generator.predict_clean(noisy, level, group.words.prompts)
+            base = bench.generator.predict_clean(noisy, level, said)
         apart = (level.signal / level.noise * (clean - base)).pow(2).mean()
         return apart, noise_error(levels, number, clean, noisy, eps).mean()
 
@@ -190,7 +191,7 @@ class RewardWeighted(Objective):
         with torch.no_grad():
             for group in groups:
                 noisy, _ = bench.start(group, levels)
-                made.append(walk(bench.generator, noisy, levels, group.words, self.scale(bench)))
+                made.append(walk(bench.generator, noisy, levels, group.words, self.scale()))
                 verdicts.append(bench.judge(group, made[-1]))
         weights = self._weights(groups, verdicts, statistics)
         yield (
@@ -215,7 +216,7 @@ class RewardWeighted(Objective):
         eps = bench.noise(group)
         level = level_at(bench.levels, number, made)
         noisy = level.signal * made + level.noise * eps
-        clean = bench.generator.predict_clean(noisy, level, group.words.prompts)
+        clean = bench.generator.predict_clean(noisy, level, told(bench.generator, level, group.words, self.scale()))
         error = noise_error(bench.levels, number, clean, noisy, eps)
         return Loss((weights * error).sum() / total, judged.facts | {"reconstruction": float(error.detach().mean())})
 
@@ -268,16 +269,16 @@ class Ddpo(Objective):
         """Mean and deviation of the next latents."""
         levels = self.levels(bench)
         level = level_at(levels, number, noisy)
-        clean = guided_clean(bench.generator, noisy, level, group.words, self.scale(bench))
+        clean = guided_clean(bench.generator, noisy, level, group.words, self.scale())
         eps = (noisy - level.signal * clean) / level.noise
-        signal, noise = float(levels.signal[number + 1]), float(levels.noise[number + 1])
+        signal, noise = float(levels.signal_below[number]), float(levels.noise_below[number])
         deviation = self.eta * added_noise(float(level.signal), float(level.noise), signal, noise)
         return signal * clean + math.sqrt(max(noise**2 - deviation**2, 0.0)) * eps, deviation
 
     @torch.no_grad()
     def _probabilities(self, bench: Bench, group: Group, path: Sequence[Latents]) -> dict[int, Float[Tensor, " batch"]]:
         """By step; the step to no noise at all, in which flow matching ends, has none."""
-        noisy = [number for number in range(len(path) - 1) if self.levels(bench).noise[number + 1] > 0]
+        noisy = [number for number in range(len(path) - 1) if self.levels(bench).noise_below[number] > 0]
         return {number: self._log_probability(bench, group, path, number) for number in noisy}
 
     def _log_probability(

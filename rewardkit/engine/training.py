@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.examples import Example
 from rewardkit.engine.finetune import FinetuneResult, Finetuning, StepReport
+from rewardkit.engine.memory import Choice, Memory
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.reducers.create import create_reward
 
@@ -25,6 +28,10 @@ class TrainingConfig(FinetuneConfig):
         out: folder of the training.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: of frozen weights; the LoRA is float32.
+        memory: `low`, `auto`, `fast`, or a setting each; see `Memory`.
+        frames: of the films; None is the backbone's own, and so for the sides.
+        height: in pixels.
+        width: in pixels.
     """
 
     backbone: str = "miniworld"
@@ -36,6 +43,10 @@ class TrainingConfig(FinetuneConfig):
     out: Path = Path("run")
     device: str = "auto"
     dtype: str = "auto"
+    memory: Choice | Memory = "auto"
+    frames: PositiveInt | None = None
+    height: PositiveInt | None = None
+    width: PositiveInt | None = None
 
 
 def train(
@@ -46,13 +57,15 @@ def train(
 ) -> FinetuneResult:
     """Makes backbone and rewards, and fine-tunes; see `Finetuning`."""
     own = FinetuneConfig(**{name: getattr(settings, name) for name in FinetuneConfig.model_fields})
+    generator = create_backbone(settings.backbone, settings.model, settings.device, settings.dtype, settings.memory)
     training = Finetuning(
-        create_backbone(settings.backbone, settings.model, settings.device, settings.dtype),
+        generator,
         create_reward(settings.reward, device=settings.device),
         examples,
         own,
         settings.out,
         held_out={name: create_reward(name, device=settings.device) for name in settings.held_out},
         watch=watch,
+        shape=generator.default_shape.but(settings.frames, settings.height, settings.width),
     )
     return training.run(show)

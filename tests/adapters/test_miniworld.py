@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import pytest
-from diffusers import TextToVideoSDPipeline
 
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.generate import generate
@@ -18,11 +16,7 @@ from rewardkit_adapters.miniworld import MiniWorld
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Random weights where the package has trained ones."""
     tiny = MiniWorld.tiny()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the pipeline is deprecated; its layout is what counts here
-        TextToVideoSDPipeline(
-            vae=tiny.vae, text_encoder=tiny.text, tokenizer=tiny.tokenizer, unet=tiny.unet, scheduler=tiny.scheduler
-        ).save_pretrained(tmp_path)
+    tiny.plain().save_pretrained(tmp_path)
     monkeypatch.setattr(MiniWorld, "default_model", str(tmp_path))
     return tmp_path
 

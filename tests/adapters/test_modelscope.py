@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet3DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -25,7 +25,6 @@ from rewardkit_adapters.modelscope import ModelScope
 
 PROMPTS = ["a red cat", "rain over a harbour at night"]
 SHAPE = FilmShape(3, 24, 40)
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def tiny() -> ModelScope:
 def saved(tiny: ModelScope, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As the pipeline saves itself."""
     folder = tmp_path_factory.mktemp("tiny")
-    pipeline_of(tiny).save_pretrained(folder)
+    tiny.plain().save_pretrained(folder)
     return folder
 
 
@@ -55,20 +54,6 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
-def pipeline_of(backbone: ModelScope) -> TextToVideoSDPipeline:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is deprecated; that it goes on to give the same is what is tested
-        pipeline = TextToVideoSDPipeline(
-            vae=backbone.vae,
-            text_encoder=backbone.text,
-            tokenizer=backbone.tokenizer,
-            unet=backbone.unet,
-            scheduler=backbone.scheduler,
-        )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 def noise(backbone: ModelScope, shape: FilmShape, batch: int = 2, seed: int = 1) -> Tensor:
     size = (batch, *backbone.latent_shape(shape))
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
@@ -80,15 +65,17 @@ def test_tiny_is_quick_seeded_and_frozen(tiny: ModelScope) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(map(torch.equal, tiny.unet.parameters(), same.unet.parameters()))
     assert not all(map(torch.equal, tiny.unet.parameters(), other.unet.parameters()))
-    assert not any(weight.requires_grad for part in (tiny.unet, tiny.text, tiny.vae) for weight in part.parameters())
-    assert not any(module.training for part in (tiny.unet, tiny.text, tiny.vae) for module in part.modules())
+    assert not any(
+        weight.requires_grad for part in (tiny.unet, tiny.text_encoder, tiny.vae) for weight in part.parameters()
+    )
+    assert not any(module.training for part in (tiny.unet, tiny.text_encoder, tiny.vae) for module in part.modules())
     assert tiny.default_shape == (16, 32, 32)
 
 
 @pytest.mark.parametrize(("guidance", "steps", "shape"), [(9.0, 4, SHAPE), (1.0, 5, FilmShape(2, 32, 16))])
 def test_films_are_those_of_the_pipeline(tiny: ModelScope, guidance: float, steps: int, shape: FilmShape) -> None:
     start = noise(tiny, shape)
-    theirs = pipeline_of(tiny)(
+    theirs = tiny.plain()(
         prompt=PROMPTS, latents=start, num_inference_steps=steps, guidance_scale=guidance, output_type="pt"
     ).frames
     ours = generate(tiny, PROMPTS, steps=steps, guidance=guidance, noise=start, shape=shape)
@@ -100,7 +87,7 @@ def test_films_are_those_of_the_pipeline(tiny: ModelScope, guidance: float, step
 
 def test_latents_are_those_of_the_pipeline(tiny: ModelScope) -> None:
     start = noise(tiny, SHAPE)
-    theirs = pipeline_of(tiny)(
+    theirs = tiny.plain()(
         prompt=PROMPTS, latents=start, num_inference_steps=5, guidance_scale=3.0, output_type="latent"
     ).frames
     told = Words(tiny.embed(PROMPTS), tiny.embed(["", ""]))
@@ -111,10 +98,11 @@ def test_latents_are_those_of_the_pipeline(tiny: ModelScope) -> None:
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_what_the_scheduler_says_is_predicted_is_believed(kind: str) -> None:
-    backbone = ModelScope.tiny()
-    backbone.scheduler.register_to_config(prediction_type=kind)
+    parts = ModelScope.tiny_parts("")
+    parts["scheduler"].register_to_config(prediction_type=kind)
+    backbone = ModelScope(**parts)
     start = noise(backbone, SHAPE)
-    theirs = pipeline_of(backbone)(
+    theirs = backbone.plain()(
         prompt=PROMPTS, latents=start, num_inference_steps=4, guidance_scale=3.0, output_type="pt"
     ).frames
     torch.testing.assert_close(
@@ -131,21 +119,21 @@ def test_a_folder_of_the_pipeline_is_loaded_part_by_part_and_in_silence(
     start = noise(tiny, SHAPE)
     made = [generate(one, PROMPTS, steps=2, noise=start, shape=SHAPE) for one in (tiny, loaded)]
     assert torch.equal(*made)
-    for part in (loaded.unet, loaded.text, loaded.vae):  # type: ignore[attr-defined]
+    for part in (loaded.unet, loaded.text_encoder, loaded.vae):  # type: ignore[attr-defined]
         assert not part.training
         assert not any(weight.requires_grad for weight in part.parameters())
 
 
 def test_another_solver_in_the_folder_does_not_change_the_walk(tiny: ModelScope, copy: Path) -> None:
     DPMSolverMultistepScheduler.from_config(tiny.scheduler.config).save_pretrained(copy / "scheduler")
-    levels = ModelScope.load(str(copy), CPU, torch.float32).levels(20, SHAPE)
+    levels = ModelScope.load(str(copy), torch.float32).levels(20, SHAPE)
     for ours, theirs in zip(vars(levels).values(), vars(tiny.levels(20, SHAPE)).values(), strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_half_precision_is_asked_for_and_films_stay_near(tiny: ModelScope, saved: Path) -> None:
-    low = ModelScope.load(str(saved), CPU, torch.bfloat16)
-    assert {part.dtype for part in (low.unet, low.text, low.vae)} == {torch.bfloat16}
+    low = ModelScope.load(str(saved), torch.bfloat16)
+    assert {part.dtype for part in (low.unet, low.text_encoder, low.vae)} == {torch.bfloat16}
     start = noise(tiny, SHAPE)
     films = generate(low, PROMPTS, steps=2, guidance=1.0, noise=start, shape=SHAPE)
     assert films.dtype == torch.float32
@@ -199,11 +187,11 @@ def test_a_prompt_longer_than_the_text_tower_is_cut_and_says_so_once(tiny: Model
     """Every letter of the tiny tokenizer is a token; two more mark the ends."""
     fits, long, longer = "a" * 75, "a" * 76, "a" * 100
     assert tiny.embed([fits])["encoder_hidden_states"].shape == (1, 77, 32)
-    with pytest.warns(UserWarning, match="modelscope reads the first 75") as told:
+    with pytest.warns(UserWarning, match="modelscope reads 77 of the ") as told:
         embedded = tiny.embed([long, fits, longer, long])["encoder_hidden_states"]
     assert [str(warning.message) for warning in told] == [
-        f"modelscope reads the first 75 of the {count} tokens of {prompt!r}: shorten it, or say first what matters"
-        for count, prompt in ((76, long), (100, longer))
+        f"modelscope reads 77 of the {count} tokens of {prompt!r}: shorten it, or say first what matters"
+        for count, prompt in ((78, long), (102, longer))
     ]
     assert embedded.shape == (4, 77, 32)
     torch.testing.assert_close(embedded[0], embedded[2], atol=1e-6, rtol=1e-5)
@@ -235,10 +223,10 @@ def test_a_lora_has_the_size_of_instructvideos_in_the_published_unet(tiny: Model
     class Published(ModelScope):
         def __init__(self) -> None:
             with torch.device("meta"):
-                self.unet = UNet3DConditionModel()  # whose defaults are ModelScope's
+                self._parts = {"unet": UNet3DConditionModel()}  # whose defaults are ModelScope's
 
     backbone = Published()
-    assert backbone.unet.config.block_out_channels == (320, 640, 1280, 1280)
+    assert backbone.networks()["unet"].config.block_out_channels == (320, 640, 1280, 1280)
     weights = add_lora(backbone, LoraSettings(rank=4))
     assert len(weights) == 528
     assert sum(weight.numel() for weight in weights.values()) == 1_661_440
@@ -279,7 +267,7 @@ def no_json(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_index, "modelscope takes a TextToVideoSDPipeline: {} is a WanPipeline"),
+        (spoil_index, "modelscope takes a TextToVideoSDPipeline: {} is a WanPipeline, which wan can load"),
         (no_index, "modelscope: {} is not in the layout of diffusers: it has no readable model_index.json"),
         (no_json, "modelscope: {} is not in the layout of diffusers: it has no readable model_index.json"),
     ],
@@ -356,6 +344,6 @@ def test_a_published_autoencoder_of_the_old_kind_is_read(copy: Path) -> None:
         tensors[name] = tensor
     assert any(".query." in name for name in tensors)
     save_file(tensors, path, metadata={"format": "pt"})
-    loaded = ModelScope.load(str(copy), CPU, torch.float32)
+    loaded = ModelScope.load(str(copy), torch.float32)
     current = AutoencoderKL.from_config(loaded.vae.config)
     assert loaded.vae.state_dict().keys() == current.state_dict().keys()

@@ -24,8 +24,8 @@ class Homely(Toy):
     loaded: tuple[object, ...] = ()
 
     @classmethod
-    def load(cls, model: str, device: torch.device, dtype: torch.dtype) -> Homely:
-        cls.loaded = (model, device, dtype)
+    def load(cls, model: str, dtype: torch.dtype) -> Homely:
+        cls.loaded = (model, dtype)
         return cls(prediction=model)
 
 
@@ -47,9 +47,9 @@ def test_the_command_lists_them_too() -> None:
 def test_a_backbone_of_ones_own_is_created_by_its_place() -> None:
     made = create_backbone("tests.engine.test_create:Homely", device="cpu", dtype="bfloat16")
     assert type(made).__name__ == "Homely"
-    assert Homely.loaded == ("v_prediction", torch.device("cpu"), torch.bfloat16)
+    assert Homely.loaded == ("v_prediction", torch.bfloat16)
     create_backbone("tests.engine.test_create:Homely", model=Path("epsilon"), device="cpu")
-    assert Homely.loaded == ("epsilon", torch.device("cpu"), torch.float32)
+    assert Homely.loaded == ("epsilon", torch.float32)
 
 
 def test_a_backbone_without_a_model_asks_for_one() -> None:

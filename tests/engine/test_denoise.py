@@ -64,9 +64,7 @@ def chosen_steps(spec: str, steps: int) -> frozenset[int]:
 
 
 def one_step(levels: Levels, number: int) -> Levels:
-    return Levels(
-        levels.timestep[number : number + 1], levels.signal[number : number + 2], levels.noise[number : number + 2]
-    )
+    return levels[number : number + 1]
 
 
 def plain_walk(
@@ -89,7 +87,7 @@ def plain_walk(
         if number not in chosen:
             eps = eps.detach()
         clean = (x - sigma * eps) / signal
-        x = levels.signal[number + 1] * clean + levels.noise[number + 1] * eps
+        x = levels.signal_below[number] * clean + levels.noise_below[number] * eps
     return x
 
 
@@ -237,7 +235,7 @@ def test_a_walk_of_constant_steps_has_the_gradient_of_its_linear_formula() -> No
     weight = noise(2, 3, 6, 4, 5, seed=8)
     (found,) = torch.autograd.grad((film * weight).sum(), start)
     # each step is (signal' / signal) * x + constant, and the product of the shares leaves the last over the first
-    torch.testing.assert_close(found, weight * (levels.signal[-1] / levels.signal[0]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, weight * (levels.signal_below[-1] / levels.signal[0]), atol=1e-5, rtol=1e-5)
 
 
 def test_gradient_changes_no_value() -> None:
@@ -297,9 +295,7 @@ def test_low_precision_loses_no_gradient_to_steps_without() -> None:
     with cast():
         film = walk(toy, start, levels, told, Guidance(3.0), chosen_steps("last", 12))
     with torch.no_grad(), cast():
-        first = walk(
-            toy, start, Levels(levels.timestep[:11], levels.signal[:12], levels.noise[:12]), told, Guidance(3.0)
-        )
+        first = walk(toy, start, levels[:11], told, Guidance(3.0))
     with cast():
         alone = walk(toy, first, one_step(levels, 11), told, Guidance(3.0), frozenset({0}))
     found, wanted = gradients(toy, film), gradients(toy, alone)

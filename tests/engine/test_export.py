@@ -44,7 +44,7 @@ def with_lora(dtype: torch.dtype = torch.float32) -> ModelScope:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The base model, as its authors publish it."""
     folder, tiny = tmp_path_factory.mktemp("base"), ModelScope.tiny()
-    parts = {"unet": tiny.unet, "text_encoder": tiny.text, "tokenizer": tiny.tokenizer, "vae": tiny.vae}
+    parts = {"unet": tiny.unet, "text_encoder": tiny.text_encoder, "tokenizer": tiny.tokenizer, "vae": tiny.vae}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the pipeline is deprecated
         TextToVideoSDPipeline(scheduler=tiny.scheduler, **parts).save_pretrained(folder)

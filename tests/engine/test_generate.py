@@ -9,7 +9,6 @@ from rewardkit.engine.denoise import Guidance, Words, walk
 from rewardkit.engine.generate import film_seed, generate
 from rewardkit.engine.generator import FilmShape
 from rewardkit.engine.lora import lora_at
-from rewardkit.engine.noise import Levels
 from rewardkit.errors import BadInputError, UsageError
 from tests.engine.toy import Toy, trained_lora, words
 
@@ -104,11 +103,8 @@ def test_the_lora_sets_in_for_the_last_share_of_the_walk(share: float, late: int
     levels, told = toy.levels(10, toy.default_shape), words(toy, "a cat")
     latents = noise
     for number in range(10):
-        step = Levels(
-            *(part[number : number + size] for part, size in zip(vars(levels).values(), (1, 2, 2), strict=True))
-        )
         with torch.no_grad(), lora_at(toy, 0.7 if number >= 10 - late else 0.0):
-            latents = walk(toy, latents, step, Words(told.prompts, told.empty), Guidance(3.0))
+            latents = walk(toy, latents, levels[number : number + 1], Words(told.prompts, told.empty), Guidance(3.0))
     made = generate(toy, ["a cat"], steps=10, noise=noise, lora_strength=0.7, lora_from=share)
     assert torch.equal(made, toy.decode(latents))
 

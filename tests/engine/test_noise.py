@@ -44,8 +44,8 @@ def test_start_of_the_walk_is_the_official_one(tau: float, steps: int, timestep:
 def test_grid_and_last_level_are_the_official_ones() -> None:
     levels = levels_of(modelscope_scheduler(), 20)
     assert levels.timestep.tolist() == list(range(951, 0, -50))
-    assert levels.signal[-1].item() ** 2 == pytest.approx(0.99915, abs=1e-6)
-    assert levels.signal[-2].item() ** 2 == pytest.approx(0.998296, abs=1e-6)
+    assert levels.signal_below[-1].item() ** 2 == pytest.approx(0.99915, abs=1e-6)
+    assert levels.signal[-1].item() ** 2 == pytest.approx(0.998296, abs=1e-6)
     fifty = levels_of(modelscope_scheduler(), 50).last(0.6)
     assert (len(fifty), fifty.timestep[0]) == (30, 581)
     assert fifty.signal[0].item() ** 2 == pytest.approx(0.179864, abs=1e-6)
@@ -55,7 +55,7 @@ def test_grid_and_last_level_are_the_official_ones() -> None:
 def test_one_step_is_as_sensitive_to_eps_as_the_official_one(timestep: int, sensitivity: float) -> None:
     levels = levels_of(modelscope_scheduler(), 20)
     at = levels.timestep.tolist().index(timestep)
-    signal, noise, below, noise_below = levels.signal[at], levels.noise[at], levels.signal[at + 1], levels.noise[at + 1]
+    _, signal, noise, below, noise_below = (part[at] for part in vars(levels).values())
     assert (-below * noise / signal + noise_below).item() == pytest.approx(sensitivity, abs=5e-5)
 
 
@@ -70,7 +70,11 @@ SCHEDULERS = {
         prediction_type="v_prediction", rescale_betas_zero_snr=True, snr_shift_scale=3.0, timestep_spacing="trailing",
         clip_sample=False, set_alpha_to_one=True, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012,
     ),
+    "linspace eps, whose steps do not meet": DDIMScheduler(
+        timestep_spacing="linspace", clip_sample=False, beta_schedule="linear", steps_offset=1
+    ),
     "flow": FlowMatchEulerDiscreteScheduler(shift=3.0),
+    "flow that counts up": FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
 }  # fmt: skip
 
 
@@ -78,7 +82,7 @@ SCHEDULERS = {
 @pytest.mark.parametrize("steps", [4, 20])
 def test_walking_the_levels_is_stepping_the_scheduler(name: str, steps: int) -> None:
     scheduler = SCHEDULERS[name]
-    kind: Prediction = "flow_prediction" if name == "flow" else scheduler.config.prediction_type
+    kind: Prediction = "flow_prediction" if "flow" in name else scheduler.config.prediction_type
     levels = levels_of(scheduler, steps)
     scheduler.set_timesteps(steps)
     torch.manual_seed(0)
@@ -89,12 +93,12 @@ def test_walking_the_levels_is_stepping_the_scheduler(name: str, steps: int) -> 
 
     for number, t in enumerate(scheduler.timesteps):
         output = network(theirs, float(t))
-        theirs = scheduler.step(output, t, theirs, return_dict=False)[0]
+        theirs = scheduler.step(-output if "up" in name else output, t, theirs, return_dict=False)[0]
         output = network(ours, levels.timestep[number].item())
         signal, noise = levels.signal[number], levels.noise[number]
         clean = to_clean(kind, output, ours, signal, noise)
         eps = (ours - signal * clean) / noise
-        ours = levels.signal[number + 1] * clean + levels.noise[number + 1] * eps
+        ours = levels.signal_below[number] * clean + levels.noise_below[number] * eps
         torch.testing.assert_close(ours, theirs, atol=2e-6 * max(1.0, theirs.abs().max().item()), rtol=1e-5)
 
 
@@ -112,10 +116,11 @@ def test_a_multistep_solver_of_a_flow_is_walked_by_its_own_levels() -> None:
     solver = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
     levels = levels_of(solver, 10)
     even = torch.linspace(1, 1 / 1000, 11)[:-1]
-    torch.testing.assert_close(levels.noise[:-1], 3 * even / (1 + 2 * even), atol=1e-3, rtol=0)
-    assert levels.noise[-1] == 0
-    torch.testing.assert_close(levels.signal + levels.noise, torch.ones(11))
-    torch.testing.assert_close(levels.timestep, 1000 * levels.noise[:-1], atol=1.0, rtol=0)  # it rounds down
+    torch.testing.assert_close(levels.noise, 3 * even / (1 + 2 * even), atol=1e-3, rtol=0)
+    assert levels.noise_below[-1] == 0
+    assert torch.equal(levels.noise_below[:-1], levels.noise[1:])
+    torch.testing.assert_close(levels.signal + levels.noise, torch.ones(10))
+    torch.testing.assert_close(levels.timestep, 1000 * levels.noise, atol=1.0, rtol=0)  # it rounds down
 
 
 @pytest.mark.parametrize(
@@ -123,7 +128,6 @@ def test_a_multistep_solver_of_a_flow_is_walked_by_its_own_levels() -> None:
     [
         EDMEulerScheduler(),
         FlowMatchHeunDiscreteScheduler(),
-        FlowMatchEulerDiscreteScheduler(invert_sigmas=True),  # Mochi's
     ],
 )
 def test_a_scheduler_without_levels_of_this_kind_is_refused(scheduler: object) -> None:

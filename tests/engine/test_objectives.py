@@ -56,13 +56,13 @@ def gradient(objective: Objective, bench: Bench, group: Group, weights: dict[str
 
 def plain_walk(bench: Bench, group: Group, x: Tensor, levels: object, tail: int) -> Tensor:
     """The walk written out, eps-prediction, with a graph through the last `tail` steps."""
-    denoiser, signal, noise = bench.generator.denoiser, levels.signal, levels.noise  # type: ignore[attr-defined]
+    denoiser, grid = bench.generator.denoiser, list(vars(levels).values())  # type: ignore[attr-defined]
     for number in range(len(levels)):  # type: ignore[arg-type]
         with torch.set_grad_enabled(number >= len(levels) - tail):  # type: ignore[arg-type]
-            t = levels.timestep[number]  # type: ignore[attr-defined]
+            t, signal, noise, below, noise_below = (part[number] for part in grid)
             told, untold = denoiser(x, t, group.words.prompts["words"]), denoiser(x, t, group.words.empty["words"])
             eps = untold + SCALE * (told - untold)
-            x = signal[number + 1] * (x - noise[number] * eps) / signal[number] + noise[number + 1] * eps
+            x = below * (x - noise * eps) / signal + noise_below * eps
     return x
 
 
@@ -171,7 +171,7 @@ def test_the_first_update_of_ddpo_is_the_score_function_gradient() -> None:
         words, empty = films.words.prompts["words"], films.words.empty["words"]
         told, untold = (made.generator.denoiser(x, t, one) for one in (words, empty))  # type: ignore[attr-defined]
         eps = untold + SCALE * (told - untold)
-        bar, below = float(signal[number] ** 2), float(signal[number + 1] ** 2)
+        bar, below = float(signal[number] ** 2), float(made.levels.signal_below[number].double() ** 2)
         sigma = 0.7 * math.sqrt((1 - below) / (1 - bar) * (1 - bar / below))
         mean = math.sqrt(below) * (x - noise[number].float() * eps) / signal[number].float()
         mean = mean + math.sqrt(1 - below - sigma**2) * eps

@@ -1,0 +1,63 @@
+"""Every backbone that comes along, in each of its kinds, small and random."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from torch import Tensor
+
+from rewardkit.engine.generator import FilmShape
+from rewardkit.registry import BACKBONES
+from rewardkit_adapters.backbone import Backbone
+
+NAMES = ("animatediff", "cogvideox", "hunyuanvideo", "latte", "ltx", "mochi", "modelscope", "wan")
+PROMPTS = ["a red cat", "rain over a harbour at night"]
+STEPS, SCALE = 5, 3.0
+
+
+def kind_of(name: str) -> type[Backbone]:
+    found = BACKBONES.load(name)
+    assert isinstance(found, type)
+    assert issubclass(found, Backbone)
+    return found
+
+
+CASES = [(name, kind) for name in NAMES for kind in kind_of(name).kinds]
+
+
+@cache
+def tiny(name: str, kind: str) -> Backbone:
+    """Shared by tests that do not change it."""
+    return kind_of(name).tiny(kind)
+
+
+def noise(backbone: Backbone, shape: FilmShape, batch: int = 2, seed: int = 1) -> Tensor:
+    size = (batch, *backbone.latent_shape(shape))
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+
+
+def film_of_pipeline(pipeline: Any, name: str, start: Tensor, shape: FilmShape, scale: float = SCALE) -> Tensor:
+    """By diffusers alone, from the same noise and prompts."""
+    told: dict[str, Any] = {"prompt": PROMPTS[: len(start)], "num_inference_steps": STEPS, "output_type": "pt"}
+    told |= {"guidance_scale": scale, "latents": start, "height": shape.height, "width": shape.width}
+    told |= {"video_length" if name == "latte" else "num_frames": shape.frames}
+    if name == "cogvideox":
+        told |= {"latents": start.transpose(1, 2)}
+    if name == "ltx":
+        told |= {"latents": start.flatten(2).transpose(1, 2)}
+    if name == "latte":
+        told |= {"clean_caption": False}
+    if name == "hunyuanvideo" and not pipeline.transformer.config.guidance_embeds:
+        told |= {"negative_prompt": "", "true_cfg_scale": scale, "guidance_scale": 1.0}
+    if name == "modelscope":
+        del told["height"], told["width"]
+    film: Tensor = pipeline(**told).frames
+    return film
+
+
+def euler(backbone: Backbone) -> None:
+    """Wan's pipeline ships UniPC, a multistep solver; the walk is Euler's."""
+    backbone.scheduler = backbone._parts["scheduler"] = FlowMatchEulerDiscreteScheduler(shift=3.0)
