@@ -170,7 +170,7 @@ class Backbone(Generator):
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "batch frame 3 height width"]) -> Latents:
         """The mean of the posterior, so that the same film is always the same latents."""
-        batch, frames, _, height, width = video.shape
+        _, frames, _, height, width = video.shape
         self.latent_shape(FilmShape(frames, height, width))
         with self._awake("vae"):
             pixels = (video * 2 - 1).to(self.device, self.vae.dtype)

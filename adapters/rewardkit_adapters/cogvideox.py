@@ -77,7 +77,7 @@ class CogVideoX(Backbone):
             time_embed_dim=8,
             text_embed_dim=32,
             num_layers=2,
-            sample_width=12,
+            sample_width=16,
             sample_height=8,
             sample_frames=9,
             patch_size_t=2 if kind == "1.5" else None,
@@ -93,7 +93,7 @@ class CogVideoX(Backbone):
             layers_per_block=1,
             norm_num_groups=4,
             sample_height=32,
-            sample_width=48,
+            sample_width=64,
             scaling_factor=0.7,
         )
         scheduler = CogVideoXDDIMScheduler(

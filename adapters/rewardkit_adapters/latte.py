@@ -30,7 +30,7 @@ class Latte(FrameByFrame):
     default_dtype: ClassVar[torch.dtype] = torch.float16
     lora_file: ClassVar[bool] = False
     prompt_tokens: int = 120
-    tiny_shape: ClassVar[FilmShape] = FilmShape(4, 32, 32)
+    tiny_shape: ClassVar[FilmShape] = FilmShape(25, 32, 32)
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
@@ -42,7 +42,7 @@ class Latte(FrameByFrame):
 
     @classmethod
     def tiny_parts(cls, kind: str) -> dict[str, Any]:
-        """Films of 4 frames."""
+        """Films of 25 frames, a number that every backbone can make."""
         transformer = LatteTransformer3DModel(
             num_attention_heads=2,
             attention_head_dim=8,
@@ -59,7 +59,7 @@ class Latte(FrameByFrame):
             norm_elementwise_affine=False,
             norm_eps=1e-6,
             caption_channels=32,
-            video_length=4,
+            video_length=25,
         )
         text, tokenizer = tiny_t5(cls.prompt_tokens)
         return {

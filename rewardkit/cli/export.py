@@ -18,8 +18,11 @@ def export(
     model: Annotated[str | None, typer.Option(help="Folder in the layout of diffusers, or a hub id.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.")] = Path("exported"),
     form: Annotated[
-        str, typer.Option(help="fused: the denoiser with the LoRA added, for diffusers; peft: the LoRA alone.")
-    ] = "fused",
+        str,
+        typer.Option(
+            help="diffusers or peft: the LoRA alone; fused: the denoiser with it; auto: as diffusers can load it."
+        ),
+    ] = "auto",
     dtype: Annotated[str, typer.Option(help="Of fused weights: auto, float32, bfloat16, float16.")] = "auto",
 ) -> None:
     """Write a LoRA so that diffusers or peft load it without rewardkit."""

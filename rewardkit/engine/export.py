@@ -20,6 +20,7 @@ from rewardkit.engine.lora import ADAPTER, lora_layers
 from rewardkit.errors import OutputError, UsageError
 
 FACTS, WEIGHTS = "rewardkit.json", "adapter_model.safetensors"
+DIFFUSERS, METADATA = "pytorch_lora_weights.safetensors", "lora_adapter_metadata"  # where diffusers looks
 
 
 @runtime_checkable
@@ -36,7 +37,7 @@ class OfDiffusers(Protocol):
         """A configuration and the weights beside it."""
 
 
-def export_lora(generator: Generator, folder: str | Path, form: str = "fused") -> Path:
+def export_lora(generator: Generator, folder: str | Path, form: str = "auto") -> Path:
     """Writes the LoRA in the generator, a folder for each denoiser, whole or not at all; gives the folder.
 
     `rewardkit.json` beside them says which backbone, rank, alpha, targets and version they are of.
@@ -44,17 +45,23 @@ def export_lora(generator: Generator, folder: str | Path, form: str = "fused") -
     Args:
         generator: with a LoRA, which stays as it is.
         folder: a new one.
-        form: `fused` is the denoisers with the update added, in their own precision, for `from_pretrained` of their
-            class in diffusers; `peft` the update alone, for `peft.PeftModel.from_pretrained(denoiser, folder)`.
+        form: `diffusers` is the update alone, for `load_lora_weights` of the pipeline; `peft` the same for
+            `peft.PeftModel.from_pretrained(denoiser, folder)`; `fused` the denoisers with the update added, in their
+            own precision, for `from_pretrained` of their class; `auto` is `diffusers` where the pipeline can load it,
+            and `fused` elsewhere.
 
     Raises:
-        UsageError: no LoRA, no such form, or a denoiser that is not of diffusers and so cannot be `fused`.
+        UsageError: no LoRA, no such form, a denoiser that is not of diffusers and so cannot be `fused`, or a pipeline
+            that loads no LoRA.
         OutputError: the folder holds something already, or cannot be written.
     """
     place = Path(folder).resolve()
-    write = {"fused": _write_fused, "peft": _write_peft}.get(form)
+    form = ("diffusers" if generator.lora_file else "fused") if form == "auto" else form
+    write = {"fused": _write_fused, "peft": _write_peft, "diffusers": _write_diffusers}.get(form)
     if write is None:
-        raise UsageError(f"no form of a LoRA is called {form!r}: take fused or peft")
+        raise UsageError(f"no form of a LoRA is called {form!r}: take auto, diffusers, fused or peft")
+    if form == "diffusers" and not generator.lora_file:
+        raise UsageError(f"no pipeline of diffusers loads a LoRA of {generator.name}: take fused or peft")
     if not all(lora_layers(denoiser) for denoiser in generator.denoisers().values()):
         raise UsageError(f"{generator.name} has no LoRA to export: load_lora or finetune puts one in")
     facts = _facts(generator)
@@ -93,13 +100,31 @@ def _config(denoiser: nn.Module) -> Any:
 def _write_peft(denoiser: nn.Module, folder: Path, facts: Mapping[str, Any]) -> None:
     folder.mkdir()
     _config(denoiser).save_pretrained(folder)
-    tensors = {
-        f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}": tensor.cpu().contiguous()
+    save_file(_update(denoiser, "base_model.model"), folder / WEIGHTS, metadata={"format": "pt", **_in_words(facts)})
+
+
+def _write_diffusers(denoiser: nn.Module, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Without the metadata an alpha other than the rank would be lost, and nothing would say so."""
+    folder.mkdir()
+    prefix = "unet" if folder.name == "unet" else "transformer"  # also of a second transformer
+    settings = {
+        f"{prefix}.{name}": sorted(value) if isinstance(value, set) else value
+        for name, value in _config(denoiser).to_dict().items()
+    }
+    words = {"format": "pt", METADATA: json.dumps(settings, sort_keys=True), **_in_words(facts)}
+    save_file(_update(denoiser, prefix), folder / DIFFUSERS, metadata=words)
+
+
+def _update(denoiser: nn.Module, prefix: str) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{name.replace(f'.{ADAPTER}.', '.')}": tensor.cpu().contiguous()
         for name, tensor in denoiser.state_dict().items()
         if ".lora_" in name
     }
-    words = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt", **words})
+
+
+def _in_words(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
 
 
 def _write_fused(denoiser: nn.Module, folder: Path, facts: Mapping[str, Any]) -> None:

@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from rewardkit.engine.generator import FilmShape
+from rewardkit.engine.lora import LoraSettings, add_lora
 from rewardkit.registry import BACKBONES
 from rewardkit_adapters.backbone import Backbone
 
 NAMES = ("animatediff", "cogvideox", "hunyuanvideo", "latte", "ltx", "mochi", "modelscope", "wan")
 PROMPTS = ["a red cat", "rain over a harbour at night"]
 STEPS, SCALE = 5, 3.0
+SHAPE = FilmShape(25, 32, 64)  # which every one of them can make
 
 
 def kind_of(name: str) -> type[Backbone]:
@@ -61,3 +63,11 @@ def film_of_pipeline(pipeline: Any, name: str, start: Tensor, shape: FilmShape, 
 def euler(backbone: Backbone) -> None:
     """Wan's pipeline ships UniPC, a multistep solver; the walk is Euler's."""
     backbone.scheduler = backbone._parts["scheduler"] = FlowMatchEulerDiscreteScheduler(shift=3.0)
+
+
+def with_lora(backbone: Backbone, settings: LoraSettings) -> dict[str, nn.Parameter]:
+    """A LoRA that does something: of a fresh one the second matrices are zero."""
+    weights, random = add_lora(backbone, settings), torch.Generator().manual_seed(0)
+    for weight in weights.values():
+        weight.data = 0.1 * torch.randn(weight.shape, generator=random)
+    return weights
