@@ -16,13 +16,14 @@ from rewardkit_adapters.backbone import FrameByFrame
 from rewardkit_adapters.folder import load_network, load_parts, read_index
 from rewardkit_adapters.tiny import tiny_chain, tiny_clip, tiny_image_autoencoder
 
-LINEAR = {"beta_schedule": "linear", "clip_sample": False, "timestep_spacing": "linspace", "steps_offset": 1}
+LINEAR = {"beta_schedule": "linear", "clip_sample": False, "timestep_spacing": "leading", "steps_offset": 1}
 
 
 class AnimateDiff(FrameByFrame):
     """A folder of an `AnimateDiffPipeline`, or Stable Diffusion and a motion adapter as `BASE+MOTION`.
 
-    Of a base of its own the scheduler is set to what motion modules were trained with: linear betas.
+    Of a base of its own the scheduler is set to what motion modules were trained with: linear betas, and steps that
+    do not end in one without effect, as those of `linspace` do.
     """
 
     name: ClassVar[str] = "animatediff"

@@ -11,7 +11,6 @@ import diffusers
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from rewardkit.engine.generator import Embedding, FilmShape, Generator, Level
 from rewardkit.engine.memory import Choice, Memory, choose_memory
@@ -67,6 +66,7 @@ class Backbone(Generator):
 
     def __init__(self, **parts: Any) -> None:
         self._parts, self.device, self.memory = parts, torch.device("cpu"), Memory()
+        self._pending = 0  # films whose gradient has yet to pass through the autoencoder
         self._long_prompts = LongPrompts(self.name, self.count_tokens)
         for name, part in parts.items():
             setattr(self, name, part)
@@ -187,18 +187,19 @@ class Backbone(Generator):
         self, latents: Latents, frames: Int[Tensor, "batch chosen"] | None = None
     ) -> Float[Tensor, "batch chosen 3 height width"]:
         """What is decoded, and how, is up to `Memory.decode`; the frames are those of the whole film."""
-        if self.memory.offload_vae and latents.requires_grad and torch.is_grad_enabled():
-            film: Tensor = checkpoint(self._decode, latents, frames, use_reentrant=False)
-            self._sleep("vae")
-            return film
         with self._awake("vae"):
-            return self._decode(latents, frames)
+            graph = latents.view_as(latents)
+            if self.memory.offload_vae and graph.requires_grad:
+                self._pending += 1  # its weights have to stay until gradient has passed through
+                graph.register_hook(self._passed)
+            mean, scale = self._statistics()
+            pixels = self.pictures((graph * scale + mean).to(self.vae.dtype), frames)
+        wide = torch.promote_types(pixels.dtype, torch.float32)
+        return (pixels.to(wide) / 2 + 0.5).clamp(0, 1)
 
-    def _decode(self, latents: Latents, frames: Int[Tensor, "batch chosen"] | None) -> Tensor:
-        self.vae.to(self.device)
-        mean, scale = self._statistics()
-        pixels = self.pictures((latents * scale + mean).to(self.vae.dtype), frames)
-        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+    def _passed(self, gradient: Tensor) -> None:
+        self._pending -= 1
+        self._sleep("vae")
 
     def pictures(self, z: Latents, frames: Int[Tensor, "batch chosen"] | None) -> Tensor:
         """(batch, chosen, 3, height, width) in [-1, 1] of the autoencoder's own latents."""
@@ -231,10 +232,9 @@ class Backbone(Generator):
 
     def predict_clean(self, noisy: Latents, level: Level, embedding: Embedding) -> Latents:
         """By one pass of the denoiser."""
-        if self.memory.offload_vae:
-            self._sleep("vae")
         denoiser = self.denoiser_at(level)
-        output = self.output(denoiser, noisy.to(denoiser.dtype), level, embedding).to(noisy.dtype)
+        told = {name: part.to(denoiser.dtype) if part.is_floating_point() else part for name, part in embedding.items()}
+        output = self.output(denoiser, noisy.to(denoiser.dtype), level, told).to(noisy.dtype)
         return to_clean(self.prediction, output, noisy, level.signal, level.noise)
 
     def denoiser_at(self, level: Level) -> Any:
@@ -291,7 +291,7 @@ class Backbone(Generator):
 
     def _waits(self, name: str) -> bool:
         text = name.startswith("text_encoder") and self.memory.text != "keep"
-        return text or (name == "vae" and self.memory.offload_vae)
+        return text or (name == "vae" and self.memory.offload_vae and not self._pending)
 
     @contextmanager
     def _awake(self, name: str) -> Iterator[None]:

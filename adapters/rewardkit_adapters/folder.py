@@ -55,7 +55,7 @@ class Index:
         """
         if self.pipeline == pipeline:
             return
-        message = f"{self.who} takes a {pipeline}: {self.model} is a {self.pipeline}"
+        message = f"{self.who} takes {_a(pipeline)}: {self.model} is {_a(self.pipeline)}"
         known = known_pipelines()
         fitting = [name for name, kind in known.items() if kind == self.pipeline]
         if fitting:
@@ -75,6 +75,10 @@ def known_pipelines() -> dict[str, str]:
     return {
         name: kind for name, backbone in made.items() if isinstance(kind := getattr(backbone, "pipeline", None), str)
     }
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "AEIO" else f"a {name}"
 
 
 def read_index(who: str, model: str) -> Index:
@@ -119,7 +123,7 @@ def load_parts(
     for part, kind in kinds.items():
         if index.kind_of(part) != kind.__name__:
             found = index.kind_of(part)
-            raise UsageError(f"{index.who} needs a {kind.__name__} as {part}: {index.model} has {found or 'none'}")
+            raise UsageError(f"{index.who} needs {_a(kind.__name__)} as {part}: {index.model} has {found or 'none'}")
     where = (index.who, index.model)
     made = {part: load_network(kind, *where, part, own_dtypes.get(part, dtype)) for part, kind in kinds.items()}
     for part in [part for part in kinds if part.startswith("text_encoder")]:

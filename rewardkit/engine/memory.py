@@ -18,8 +18,9 @@ class Memory(BaseModel):
     Attributes:
         checkpoint_denoiser: keep the inputs of the denoiser's blocks and compute the rest again; a third more time.
         checkpoint_vae: the same in the autoencoder.
-        tile_vae: encode and decode in overlapping tiles that are blended; pixels change a little.
-        offload_vae: the autoencoder waits in main memory while denoisers run; with gradient it decodes twice.
+        tile_vae: encode and decode in overlapping tiles that are blended; pixels change a little. A decoder in tiles
+            is not stepped through, so that `window` has no effect.
+        offload_vae: the autoencoder waits in main memory while it has nothing to do.
         text: the text encoder stays on the device, waits in main memory, or is given up once a training has read its
             prompts.
         decode: `exact` decodes what the chosen frames depend on; `window` gives the same frames, and gradient to the
@@ -61,7 +62,9 @@ def choose_memory(wanted: Choice | Memory, who: str, knobs: Collection[str], par
         return _checked(wanted, who, knobs)
     if wanted not in ("low", "auto", "fast"):
         raise UsageError(f"no choice of memory is called {wanted!r}: take low, auto or fast")
-    saved: dict[str, Any] = _ALL if wanted == "low" else _SAME_FILM if wanted == "auto" and parameters >= BIG else {}
+    saved: dict[str, Any] = {"low": _ALL, "auto": _SAME_FILM if parameters >= BIG else {}, "fast": {}}[wanted]
+    if "decode:window" in knobs:  # whose memory is that of one step, so that tiles are not needed
+        saved = {name: value for name, value in saved.items() if name != "tile_vae"}
     return Memory(**{name: value for name, value in saved.items() if _knob(name, value) in knobs})
 
 

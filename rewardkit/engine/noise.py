@@ -47,6 +47,11 @@ class Levels:
     def __getitem__(self, steps: slice) -> Levels:
         return Levels(*(values[steps] for values in vars(self).values()))
 
+    def reach(self, number: int) -> float:
+        """How far a step goes: 0 where it ends at the level that it starts from, so that no output changes a film."""
+        _, signal, noise, signal_below, noise_below = (float(part[number]) for part in vars(self).values())
+        return abs(signal_below * noise - noise_below * signal)
+
     def last(self, tau: float) -> Levels:
         """The part of the walk below the level at share `tau` of the chain: round(tau * steps) steps, 12 of 20 for 0.6.
 

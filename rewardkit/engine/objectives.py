@@ -34,6 +34,7 @@ from rewardkit.engine.trial import Bench, Group, Judged, noise_error
 from rewardkit.errors import UsageError
 from rewardkit.spec import parse_part
 
+NEAR = 1e-5  # a step that reaches no further has no effect on a film
 Start = Literal["clip", "base", "noise"]
 """Where a walk begins: part-way from a training clip, part-way from a film of the base model, or at pure noise."""
 
@@ -118,6 +119,11 @@ class RewardGradient(Objective):
         levels = self.levels(bench)
         noisy, eps = bench.start(group, levels)
         chosen = self.gradient_steps.chosen(len(levels), group.random("steps"))
+        if not any(levels.reach(number) > NEAR for number in chosen):
+            raise UsageError(
+                f"objective.gradient_steps = {self.gradient_steps} is a step that ends where it starts, as the last of "
+                "the scheduler's spacing does: take tail:2"
+            )
         latents = walk(bench.generator, noisy, levels, group.words, self.scale(), chosen)
         judged = bench.judge(group, latents)
         rewards = judged.score

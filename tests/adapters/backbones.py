@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
 
 from rewardkit.engine.generator import FilmShape
@@ -58,11 +57,6 @@ def film_of_pipeline(pipeline: Any, name: str, start: Tensor, shape: FilmShape, 
         del told["height"], told["width"]
     film: Tensor = pipeline(**told).frames
     return film
-
-
-def euler(backbone: Backbone) -> None:
-    """Wan's pipeline ships UniPC, a multistep solver; the walk is Euler's."""
-    backbone.scheduler = backbone._parts["scheduler"] = FlowMatchEulerDiscreteScheduler(shift=3.0)
 
 
 def with_lora(backbone: Backbone, settings: LoraSettings) -> dict[str, nn.Parameter]:

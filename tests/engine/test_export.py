@@ -141,7 +141,7 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
         export_lora(Toy(), tmp_path / "exported")
     toy = Toy()
     trained_lora(toy)
-    with pytest.raises(UsageError, match=r"^no form of a LoRA is called 'gguf': take fused or peft$"):
+    with pytest.raises(UsageError, match=r"^no form of a LoRA is called 'gguf': take auto, diffusers, fused or peft$"):
         export_lora(toy, tmp_path / "exported", "gguf")
     with pytest.raises(UsageError, match=r"^Denoiser is no network of diffusers, which fused needs: "):
         export_lora(toy, tmp_path / "exported", "fused")
