@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rewardkit.engine.generator import Embedding, FilmShape, Generator, Level
-from rewardkit.engine.memory import Choice, Memory, choose_memory
+from rewardkit.engine.memory import Memory, choose_memory
 from rewardkit.engine.noise import Latents, Levels, levels_of, to_clean
 from rewardkit.errors import BadInputError, UsageError
 from rewardkit_adapters.checkpointing import checkpoint_blocks
@@ -123,7 +123,7 @@ class Backbone(Generator):
         found = {"checkpoint_denoiser", "checkpoint_vae", "tile_vae", "offload_vae", "text", "decode:full"}
         return frozenset(found | ({"decode:window"} if self.steps else set()))
 
-    def place(self, device: torch.device, memory: Choice | Memory = "auto") -> None:
+    def place(self, device: torch.device, memory: str | Memory = "auto") -> None:
         """Text encoders and autoencoder wait in main memory where they are told to."""
         size = sum(weight.numel() for denoiser in self.denoisers().values() for weight in denoiser.parameters())
         self.device, self.memory = device, choose_memory(memory, self.name, self.knobs, size)
@@ -148,7 +148,9 @@ class Backbone(Generator):
     def embed(self, prompts: Sequence[str]) -> Embedding:
         """What the pipeline's text encoders give. Warns of a prompt that they cannot read to its end."""
         if self.text_encoder is None:
-            raise UsageError(f"{self.name} has given up its text encoder, as memory.text says: {prompts[0]!r} is new")
+            raise UsageError(
+                f"{self.name} has given up its text encoder, as memory.text says: no new prompt can be read"
+            )
         self._long_prompts.warn(prompts, self.prompt_tokens)
         order = sorted(range(len(prompts)), key=lambda place: bool(prompts[place]))
         empty = prompts.count("")
@@ -191,7 +193,7 @@ class Backbone(Generator):
             graph = latents.view_as(latents)
             if self.memory.offload_vae and graph.requires_grad:
                 self._pending += 1  # its weights have to stay until gradient has passed through
-                graph.register_hook(self._passed)
+                graph.register_hook(self._passed)  # type: ignore[no-untyped-call]
             mean, scale = self._statistics()
             pixels = self.pictures((graph * scale + mean).to(self.vae.dtype), frames)
         wide = torch.promote_types(pixels.dtype, torch.float32)

@@ -42,6 +42,12 @@ def finetune(
     seed: Annotated[int | None, typer.Option(help="Of everything random. [default: 0]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of frozen weights; the LoRA is float32. [default: auto]")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="To save: low, auto, fast; each setting in --config. [default: auto]")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Of a film. [default: the backbone's]")] = None,
+    height: Annotated[int | None, typer.Option(help="In pixels. [default: the backbone's]")] = None,
+    width: Annotated[int | None, typer.Option(help="In pixels. [default: the backbone's]")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -55,7 +61,7 @@ def finetune(
     typed: dict[str, object] = {
         "backbone": backbone, "model": model, "reward": reward, "held_out": held_out or None, "prompts": prompts,
         "watch": watch, "out": out, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
-        "seed": seed, "device": device, "dtype": dtype,
+        "seed": seed, "device": device, "dtype": dtype, "memory": memory, "frames": frames, "height": height, "width": width,
     }  # fmt: skip
     settings = load_config(TrainingConfig, config, typed)
     if settings.prompts is None:

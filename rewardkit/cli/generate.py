@@ -31,6 +31,7 @@ def generate(
     batch_size: Annotated[int, typer.Option(help="Films made at once.")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Of the weights: auto, float32, bfloat16, float16.")] = "auto",
+    memory: Annotated[str, typer.Option(help="To save: low, auto, fast; see Memory.")] = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Make a film of each prompt and seed. Runs again from where it stopped."""
@@ -42,7 +43,7 @@ def generate(
     said = [*(prompt or ()), *(example.prompt for example in (read_examples(prompts) if prompts else ()))]
     if not said:
         raise typer.BadParameter("write a prompt, or give a file with --prompts", param_hint="PROMPT")
-    generator = create_backbone(backbone, model, device, dtype)
+    generator = create_backbone(backbone, model, device, dtype, memory)
     if lora is not None:
         load_lora(generator, lora)
     shape = generator.default_shape.but(frames, height, width)

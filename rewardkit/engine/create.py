@@ -8,7 +8,7 @@ import torch
 
 from rewardkit.device import choose_device, choose_dtype
 from rewardkit.engine.generator import Generator
-from rewardkit.engine.memory import Choice, Memory
+from rewardkit.engine.memory import Memory
 from rewardkit.errors import UsageError
 from rewardkit.registry import BACKBONES
 
@@ -23,7 +23,7 @@ def create_backbone(
     model: str | Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
-    memory: Choice | Memory = "auto",
+    memory: str | Memory = "auto",
 ) -> Generator:
     """The text-to-video generator called `name`, frozen, on its device.
 

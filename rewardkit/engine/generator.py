@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from rewardkit.engine.memory import Choice, Memory
+from rewardkit.engine.memory import Memory
 from rewardkit.engine.noise import Latents, Levels, Prediction
 
 Embedding = Mapping[str, Tensor]
@@ -76,7 +76,7 @@ class Generator(ABC):
         """
 
     @abstractmethod
-    def place(self, device: torch.device, memory: Choice | Memory = "auto") -> None:
+    def place(self, device: torch.device, memory: str | Memory = "auto") -> None:
         """Moves it to the device where it computes, and saves memory as told; called once, before any other use.
 
         Raises:

@@ -43,7 +43,7 @@ _SAME_FILM = {"checkpoint_denoiser": True, "checkpoint_vae": True, "text": "offl
 _ALL = _SAME_FILM | {"tile_vae": True, "offload_vae": True, "text": "free", "decode": "window"}
 
 
-def choose_memory(wanted: Choice | Memory, who: str, knobs: Collection[str], parameters: int) -> Memory:
+def choose_memory(wanted: str | Memory, who: str, knobs: Collection[str], parameters: int) -> Memory:
     """The settings that a choice means for a generator.
 
     `fast` saves nothing. `low` saves wherever the generator can; pixels and gradients may change a little. `auto`

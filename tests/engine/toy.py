@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rewardkit.engine.denoise import Words
 from rewardkit.engine.generator import Embedding, FilmShape, Generator, Level
 from rewardkit.engine.lora import LoraSettings, add_lora
-from rewardkit.engine.memory import Choice, Memory, choose_memory
+from rewardkit.engine.memory import Memory, choose_memory
 from rewardkit.engine.noise import Levels, levels_of, to_clean
 
 CHANNELS = 3
@@ -66,7 +66,7 @@ class Toy(Generator):
     def load(cls, model: str, dtype: torch.dtype) -> Toy:
         return cls(prediction=model)
 
-    def place(self, device: torch.device, memory: Choice | Memory = "auto") -> None:
+    def place(self, device: torch.device, memory: str | Memory = "auto") -> None:
         choose_memory(memory, self.name, (), 0)
 
     def embed(self, prompts: Sequence[str]) -> Embedding:
