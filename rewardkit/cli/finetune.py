@@ -61,7 +61,8 @@ def finetune(
     typed: dict[str, object] = {
         "backbone": backbone, "model": model, "reward": reward, "held_out": held_out or None, "prompts": prompts,
         "watch": watch, "out": out, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
-        "seed": seed, "device": device, "dtype": dtype, "memory": memory, "frames": frames, "height": height, "width": width,
+        "seed": seed, "device": device, "dtype": dtype, "memory": memory, "frames": frames,
+        "height": height, "width": width,
     }  # fmt: skip
     settings = load_config(TrainingConfig, config, typed)
     if settings.prompts is None:

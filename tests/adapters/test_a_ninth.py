@@ -68,6 +68,18 @@ class Grey(Generator):
 '''
 
 
+JUDGE = """
+import rewardkit as rk
+
+
+class Bright(rk.ImageReward):
+    card = rk.RewardCard(name="bright")
+
+    def forward(self, images, prompts=None):
+        return images.mean(dim=(1, 2, 3))
+"""
+
+
 def run(folder: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "rewardkit", *words], cwd=folder, env={"PYTHONPATH": str(folder), "PATH": ""},
@@ -86,9 +98,10 @@ def test_a_backbone_of_another_package_needs_its_file_and_one_line(tmp_path: Pat
     assert '"grey"' in run(tmp_path, "list", "backbones", "--json")
     run(tmp_path, "generate", "a cat", "-b", "grey", "-o", "films", "--steps", "4", "--device", "cpu", "--quiet")
     assert len(list((tmp_path / "films").glob("*.mp4"))) == 1
+    (tmp_path / "judge.py").write_text(JUDGE)
     (tmp_path / "prompts.txt").write_text("a cat\na dog by the sea\n")
     run(
-        tmp_path, "finetune", "-b", "grey", "-r", "exposure", "--prompts", "prompts.txt", "-o", "run", "--steps", "2",
+        tmp_path, "finetune", "-b", "grey", "-r", "judge.py:Bright", "--prompts", "prompts.txt", "-o", "run", "--steps", "2",
         "--batch-size", "2", "--device", "cpu", "--quiet",
     )  # fmt: skip
     assert (tmp_path / "run" / "lora" / "lora.safetensors").is_file()
