@@ -16,7 +16,7 @@ from rewardkit.engine.generator import Embedding, FilmShape, Generator, Level
 from rewardkit.engine.memory import Memory, choose_memory
 from rewardkit.engine.noise import Latents, Levels, levels_of, to_clean
 from rewardkit.errors import BadInputError, UsageError
-from rewardkit_adapters.checkpointing import checkpoint_blocks
+from rewardkit_adapters.checkpointing import checkpoint_each, checkpoint_network
 from rewardkit_adapters.decoding import Steps, latent_of, step_through, take
 from rewardkit_adapters.folder import load_parts, quiet, read_index
 from rewardkit_adapters.prompts import LongPrompts
@@ -131,9 +131,11 @@ class Backbone(Generator):
             network.to("cpu" if self._waits(name) else device)
         if self.memory.checkpoint_denoiser:
             for denoiser in self.denoisers().values():
-                checkpoint_blocks(denoiser)
-        if self.memory.checkpoint_vae and not self._stepping():
-            checkpoint_blocks(self.vae)
+                checkpoint_network(denoiser)
+        if self.memory.checkpoint_vae and self.steps is not None:
+            checkpoint_each(self.steps.layers())
+        elif self.memory.checkpoint_vae:
+            checkpoint_network(self.vae)
         if self.memory.tile_vae:
             self.vae.enable_tiling()
 

@@ -26,6 +26,7 @@ class Grey(Generator):
     default_guidance: ClassVar[float] = 2.0
     default_model: ClassVar[str] = "none"
     default_shape = FilmShape(4, 8, 8)
+    prediction = "sample"
 
     def __init__(self) -> None:
         torch.manual_seed(0)
@@ -54,8 +55,8 @@ class Grey(Generator):
         return levels_of(self.scheduler, steps)
 
     def predict_clean(self, noisy, level, embedding):
-        eps = self.mix["to_grey"](noisy[:, 0, :, 0, 0] + embedding["length"])[:, None, :, None, None]
-        return to_clean("epsilon", eps, noisy, level.signal, level.noise)
+        clean = self.mix["to_grey"](noisy[:, 0, :, 0, 0] + embedding["length"])[:, None, :, None, None]
+        return to_clean(self.prediction, clean, noisy, level.signal, level.noise)
 
     def latent_shape(self, shape):
         return 1, shape.frames, 1, 1
@@ -101,8 +102,8 @@ def test_a_backbone_of_another_package_needs_its_file_and_one_line(tmp_path: Pat
     (tmp_path / "judge.py").write_text(JUDGE)
     (tmp_path / "prompts.txt").write_text("a cat\na dog by the sea\n")
     run(
-        tmp_path, "finetune", "-b", "grey", "-r", "judge.py:Bright", "--prompts", "prompts.txt", "-o", "run", "--steps", "2",
-        "--batch-size", "2", "--device", "cpu", "--quiet",
+        tmp_path, "finetune", "-b", "grey", "-r", "judge.py:Bright", "--prompts", "prompts.txt", "-o", "run",
+        "--steps", "2", "--batch-size", "2", "--device", "cpu", "--quiet",
     )  # fmt: skip
     assert (tmp_path / "run" / "lora" / "lora.safetensors").is_file()
     run(tmp_path, "export-lora", "run/lora", "-b", "grey", "-o", "out", "--form", "peft")
