@@ -220,12 +220,29 @@ def main() -> None:
             "decoding": tiny.decoding,
             "lora_file": tiny.lora_file,
             "shape": list(published.shape),
+            "prefix_error": approximated(tiny),
             "tiny": measured(tiny),
             "computed": computed(published, kind),
         }
         print(name, rows[name], flush=True)
     if wanted == list(MODELS):
         record("backbones", {"cpu": processor(), "threads": 1, "models": rows})
+
+
+@torch.no_grad()
+def approximated(backbone: Backbone) -> float | None:
+    """Mean difference of pixels where later latents are left out; None where frames do not depend on them."""
+    if "decode:prefix" not in backbone.knobs:
+        return None
+    shape = backbone.tiny_shape._replace(frames=1 + 3 * backbone.frame_ratio)
+    latents = torch.randn(2, *backbone.latent_shape(shape), generator=torch.Generator().manual_seed(0))
+    frames = torch.arange(1 + backbone.frame_ratio).expand(2, -1)
+    films = []
+    for way in ("prefix", "full"):
+        backbone.memory = Memory(decode=way)  # type: ignore[arg-type]
+        films.append(backbone.decode(latents, frames))
+    backbone.memory = Memory()
+    return round(float((films[0] - films[1]).abs().mean()), 4)
 
 
 def measured(backbone: Backbone) -> dict[str, float]:
@@ -429,11 +446,13 @@ def decoded(backbone: Backbone, memory: Memory, start: Tensor, frames: Tensor) -
         backbone.vae.enable_tiling()
     latents, steps = start.clone().requires_grad_(), backbone.steps
     if steps is None:
-        return watched(backbone, units(backbone.vae.decoder), lambda: backbone.decode(latents, frames))
+        return watched(backbone, backbone.layers_of_decoder(), lambda: backbone.decode(latents, frames))
     through = Through(steps)
     backbone.steps = through
     try:
-        return watched(backbone, [through.module, *steps.layers()], lambda: backbone.decode(latents, frames))
+        return watched(
+            backbone, [through.module, *backbone.layers_of_decoder()], lambda: backbone.decode(latents, frames)
+        )
     finally:
         backbone.steps = steps
 

@@ -107,6 +107,97 @@ def measurements() -> dict[str, dict[str, str]]:
     return dict(sorted(found.items()))
 
 
+BACKBONES_HEAD = f"""{NOTE}
+
+# Backbones
+
+What comes along, over diffusers 0.42.1; [how to use one](../how-to/use-a-backbone.md). Films of each are equal to those of its
+pipeline from the same noise and prompts (small random networks of the real classes, on CPUs, to 1e-4); no published weights were run.
+
+"""
+
+COMPUTED_HEAD = """
+## A step in numbers
+
+`tiny` is measured: one step of fine-tuning of the small random network that `tiny()` makes, two films, on one x86-64 core. All
+other numbers are **computed and not measured**: networks of the published sizes run on tensors without memory, in bfloat16, one
+film of the shape named, and what autograd would keep is counted. A step keeps the graph of one pass of the denoiser, or that of
+decoding 4 planned frames; the larger counts. Gradients in flight, workspaces, the reward and the optimiser are not in it. `low`
+and `fast` are [choices of memory](../how-to/use-a-backbone.md#save-memory); a GPU has a tenth and a gigabyte to spare.
+`python benchmarks/backbones.py` writes this anew.
+
+"""
+
+
+def backbones_page() -> str:
+    """What backbones can do, and what they cost."""
+    models = json.loads((RESULTS / "backbones.json").read_text())["models"]
+    by_backbone: dict[str, list[str]] = {}
+    for name, row in models.items():
+        by_backbone.setdefault(row["backbone"], []).append(name)
+    facts = [
+        (
+            f"`{backbone}`",
+            ", ".join(names),
+            models[names[0]]["prediction"].removesuffix("_prediction"),
+            models[names[0]]["guidance"],
+            models[names[0]]["decoding"],
+            "yes" if models[names[0]]["lora_file"] else "no: `fused` or `peft`",
+            "none" if models[names[0]]["prefix_error"] is None else f"{models[names[0]]['prefix_error']:.3f}",
+        )
+        for backbone, names in sorted(by_backbone.items())
+    ]
+    columns = (
+        "Backbone",
+        "Models",
+        "Predicts",
+        "Guidance",
+        "Chosen frames need",
+        "LoRA in plain diffusers",
+        "`prefix`",
+    )
+    costs = (
+        "Model",
+        "Film",
+        "tiny",
+        "Weights",
+        "Pass",
+        "Decoding",
+        "Decoding, `low`",
+        "Step, `fast`",
+        "Step, `low`",
+        "GPU",
+    )
+    return "".join(
+        [
+            BACKBONES_HEAD,
+            _table(columns, facts),
+            "\n`prefix`: how far pixels are off on average, in [0, 1], if later latents are left out though frames depend on "
+            "them, with a small random decoder and the first two of four latents.\n",
+            COMPUTED_HEAD,
+            _table(costs, [_cost(name, row) for name, row in models.items()]),
+            "\nGB, `kept / computed again`; weights are denoisers + autoencoder + text encoders, of which `low` gives up the "
+            "last.\n",
+        ]
+    )
+
+
+def _cost(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    found, (frames, height, width), tiny = row["computed"], row["shape"], row["tiny"]
+    weights = " + ".join(f"{found['weights'][part]:.1f}" for part in ("denoisers", "vae", "text"))
+    saved = found["window"] if "window" in found else found["tiles"]
+    return (
+        name,
+        f"{frames} of {height} by {width}",
+        f"{tiny['seconds']:.1f} s, {tiny['megabytes']:.0f} MB",
+        weights,
+        *(f"{found[what]['kept']:.0f} / {found[what]['checkpointed']:.0f}" for what in ("pass", "decode")),
+        f"{saved['checkpointed']:.0f}",
+        *(f"{found['step'][choice]:.0f}" for choice in ("fast", "low")),
+        f"{found['gpu']['fast']}; {found['gpu']['low']}",
+    )
+
+
 def _command(info: CommandInfo) -> str:
     assert info.callback is not None
     name = info.name or info.callback.__name__
@@ -312,6 +403,7 @@ MEASURED = {
 PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / "cli.md": cli_page,
     FOLDER / "rewards.md": rewards_page,
+    FOLDER / "backbones.md": backbones_page,
     README: readme,
     ABLATIONS: ablations_page,
     README.parent / "rewardkit" / "rewards" / "measured.json": measured_file,

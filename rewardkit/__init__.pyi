@@ -12,6 +12,7 @@ from .engine.generator import Generator as Generator
 from .engine.guards import GuardSettings as GuardSettings
 from .engine.lora import LoraSettings as LoraSettings
 from .engine.lora import load_lora as load_lora
+from .engine.memory import Memory as Memory
 from .engine.objectives import Ddpo as Ddpo
 from .engine.objectives import Draft as Draft
 from .engine.objectives import RewardGradient as RewardGradient

@@ -132,12 +132,16 @@ class Backbone(Generator):
         if self.memory.checkpoint_denoiser:
             for denoiser in self.denoisers().values():
                 checkpoint_network(denoiser)
-        if self.memory.checkpoint_vae and self.steps is not None:
-            checkpoint_each(self.steps.layers())
-        elif self.memory.checkpoint_vae:
-            checkpoint_network(self.vae)
+        if self.memory.checkpoint_vae:
+            checkpoint_each(self.layers_of_decoder())
         if self.memory.tile_vae:
             self.vae.enable_tiling()
+
+    def layers_of_decoder(self) -> list[nn.Module]:
+        """What is computed again by itself: convolutions with their norms, and in tiles the decoder, tile by tile."""
+        decoder = self.vae.decoder
+        layers = [layer for layer in decoder.modules() if "ResnetBlock" in type(layer).__name__]
+        return [*layers, decoder] if self.memory.tile_vae else layers
 
     def free_text(self) -> None:
         """Lets go of text encoders and tokenizers."""

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
-from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXResnetBlock3D
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import T5EncoderModel
 
 from rewardkit.engine.generator import Embedding, FilmShape, Level
@@ -28,10 +27,6 @@ class Pairs(Steps):
     def sizes(self, total: int) -> list[int]:
         """3, 2, 2, ..."""
         return [total] if total < 2 else [2 + total % 2, *[2] * (total // 2 - 1)]
-
-    def layers(self) -> list[nn.Module]:
-        """The blocks of convolutions, which keep much: each is normalised by the latents at its own size."""
-        return [layer for layer in self.vae.decoder.modules() if isinstance(layer, CogVideoXResnetBlock3D)]
 
     def __call__(self, z: Latents, memory: Any) -> tuple[Tensor, Any]:
         """By `conv_cache`, which it makes anew."""

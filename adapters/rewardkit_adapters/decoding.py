@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import checkpoint
 
@@ -35,10 +35,6 @@ class Steps(ABC):
     @abstractmethod
     def sizes(self, total: int) -> list[int]:
         """How many of `total` latents each step takes."""
-
-    def layers(self) -> list[nn.Module]:
-        """What may be computed again by itself within a step; nothing where layers remember by changing what they get."""
-        return []
 
     @abstractmethod
     def __call__(self, z: Latents, memory: Any) -> tuple[Float[Tensor, "batch 3 frame height width"], Any]:

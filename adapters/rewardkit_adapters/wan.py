@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import UMT5Config, UMT5EncoderModel
 
 from rewardkit.engine.generator import Embedding, FilmShape, Level
@@ -129,6 +129,10 @@ class Wan(Backbone):
             timestep = timestep[:, None].expand(-1, tokens)
         output: Latents = denoiser(noisy, timestep=timestep, **embedding).sample
         return output
+
+    def layers_of_decoder(self) -> list[nn.Module]:
+        """None: they remember by changing what they are given, so that only a whole step can be computed again."""
+        return []
 
     def needed(self, latents: int, total: int) -> int:
         """What comes later changes nothing."""
