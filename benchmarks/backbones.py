@@ -93,9 +93,9 @@ class Published:
     more: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def image_vae() -> AutoencoderKL:
+def image_vae(side: int) -> AutoencoderKL:
     return AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4,
+        block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=side,
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
     )  # fmt: skip
 
@@ -130,16 +130,16 @@ COG_VAE = {"sample_height": 480, "sample_width": 720}
 MASK = {"encoder_attention_mask": (1,)}  # filled up to the number of words
 MODELS = {
     "ModelScopeT2V": Published(
-        "modelscope", "", lambda: {"unet": UNet3DConditionModel(sample_size=32), "vae": image_vae()},
+        "modelscope", "", lambda: {"unet": UNet3DConditionModel(sample_size=32), "vae": image_vae(256)},
         FilmShape(16, 256, 256), CLIP_H, 1024,
     ),
     "AnimateDiff v1.5": Published(
         "animatediff", "",
-        lambda: {"unet": UNetMotionModel(sample_size=64, cross_attention_dim=768), "vae": image_vae()},
+        lambda: {"unet": UNetMotionModel(sample_size=64, cross_attention_dim=768), "vae": image_vae(512)},
         FilmShape(16, 512, 512), CLIP_L, 768,
     ),
     "Latte-1": Published(
-        "latte", "", lambda: {"transformer": latte(), "vae": image_vae()}, FilmShape(16, 512, 512), T5_XXL, 4096
+        "latte", "", lambda: {"transformer": latte(), "vae": image_vae(512)}, FilmShape(16, 512, 512), T5_XXL, 4096
     ),
     "CogVideoX 2B": Published(
         "cogvideox", "2b", lambda: {"transformer": cog(30, 30), "vae": AutoencoderKLCogVideoX(**COG_VAE)},

@@ -111,20 +111,28 @@ BACKBONES_HEAD = f"""{NOTE}
 
 # Backbones
 
-What comes along, over diffusers 0.42.1; [how to use one](../how-to/use-a-backbone.md). Films of each are equal to those of its
-pipeline from the same noise and prompts (small random networks of the real classes, on CPUs, to 1e-4); no published weights were run.
+What comes along, over diffusers; [how to use one](../how-to/use-a-backbone.md). Films of each are equal to those of its
+pipeline from the same noise and prompts (small random networks of the real classes, on CPUs, to 1e-4). No published
+weights were run.
 
+"""
+
+PREFIX_NOTE = """
+`prefix`: how far pixels are off on average, in [0, 1], if later latents are left out though frames depend on them, with
+a small random decoder and the first two of four latents.
 """
 
 COMPUTED_HEAD = """
 ## A step in numbers
 
-`tiny` is measured: one step of fine-tuning of the small random network that `tiny()` makes, two films, on one x86-64 core. All
-other numbers are **computed and not measured**: networks of the published sizes run on tensors without memory, in bfloat16, one
-film of the shape named, and what autograd would keep is counted. A step keeps the graph of one pass of the denoiser, or that of
-decoding 4 planned frames; the larger counts. Gradients in flight, workspaces, the reward and the optimiser are not in it. `low`
-and `fast` are [choices of memory](../how-to/use-a-backbone.md#save-memory); a GPU has a tenth and a gigabyte to spare.
-`python benchmarks/backbones.py` writes this anew.
+`tiny` is measured: one step of fine-tuning of the small random network that `tiny()` makes, two films, on one x86-64
+core. All other numbers are **computed and not measured**, in GB: networks of the published sizes run on tensors without
+memory, in bfloat16, one film of the shape named, and what autograd would keep is counted. A step keeps the graph of one
+pass of the denoiser, or that of decoding 4 planned frames; the larger counts. `a / b` is all kept / blocks and layers
+computed again. Gradients in flight, workspaces, the reward and the optimiser are not in it. `fast` and `low` are
+[choices of memory](../how-to/use-a-backbone.md#save-memory); of the weights (denoisers + autoencoder + text encoders)
+`low` gives up the last. A GPU named has a tenth and a gigabyte to spare. `python benchmarks/backbones.py` writes this
+anew.
 
 """
 
@@ -147,39 +155,10 @@ def backbones_page() -> str:
         )
         for backbone, names in sorted(by_backbone.items())
     ]
-    columns = (
-        "Backbone",
-        "Models",
-        "Predicts",
-        "Guidance",
-        "Chosen frames need",
-        "LoRA in plain diffusers",
-        "`prefix`",
-    )
-    costs = (
-        "Model",
-        "Film",
-        "tiny",
-        "Weights",
-        "Pass",
-        "Decoding",
-        "Decoding, `low`",
-        "Step, `fast`",
-        "Step, `low`",
-        "GPU",
-    )
-    return "".join(
-        [
-            BACKBONES_HEAD,
-            _table(columns, facts),
-            "\n`prefix`: how far pixels are off on average, in [0, 1], if later latents are left out though frames depend on "
-            "them, with a small random decoder and the first two of four latents.\n",
-            COMPUTED_HEAD,
-            _table(costs, [_cost(name, row) for name, row in models.items()]),
-            "\nGB, `kept / computed again`; weights are denoisers + autoencoder + text encoders, of which `low` gives up the "
-            "last.\n",
-        ]
-    )
+    columns = ("Backbone", "Models", "Predicts", "Guidance", "Chosen frames need", "LoRA in plain diffusers", "prefix")
+    costs = ("Model", "Film", "tiny", "Weights", "Pass", "Decoding", "Decoding, low", "Step, fast", "Step, low", "GPU")
+    numbers = _table(costs, [_cost(name, row) for name, row in models.items()])
+    return "".join([BACKBONES_HEAD, _table(columns, facts), PREFIX_NOTE, COMPUTED_HEAD, numbers])
 
 
 def _cost(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:

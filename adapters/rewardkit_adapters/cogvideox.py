@@ -70,47 +70,22 @@ class CogVideoX(Backbone):
     def tiny_parts(cls, kind: str) -> dict[str, Any]:
         """Four pixels a latent; `2b` adds places to words and film, the others turn them (`5b`, `1.5`)."""
         transformer = CogVideoXTransformer3DModel(
-            num_attention_heads=2,
-            attention_head_dim=16,
-            in_channels=4,
-            out_channels=4,
-            time_embed_dim=8,
-            text_embed_dim=32,
-            num_layers=2,
-            sample_width=16,
-            sample_height=8,
-            sample_frames=9,
-            patch_size_t=2 if kind == "1.5" else None,
-            patch_bias=kind != "1.5",
-            max_text_seq_length=cls.prompt_tokens,
-            use_rotary_positional_embeddings=kind in ("5b", "1.5"),
-        )
+            num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=8,
+            text_embed_dim=32, num_layers=2, sample_width=16, sample_height=8, sample_frames=9,
+            patch_size_t=2 if kind == "1.5" else None, patch_bias=kind != "1.5",
+            max_text_seq_length=cls.prompt_tokens, use_rotary_positional_embeddings=kind in ("5b", "1.5"),
+        )  # fmt: skip
         vae = AutoencoderKLCogVideoX(
-            down_block_types=("CogVideoXDownBlock3D",) * 3,
-            up_block_types=("CogVideoXUpBlock3D",) * 3,
-            block_out_channels=(8, 8, 16),
-            latent_channels=4,
-            layers_per_block=1,
-            norm_num_groups=4,
-            sample_height=32,
-            sample_width=64,
-            scaling_factor=0.7,
-        )
+            down_block_types=("CogVideoXDownBlock3D",) * 3, up_block_types=("CogVideoXUpBlock3D",) * 3,
+            block_out_channels=(8, 8, 16), latent_channels=4, layers_per_block=1, norm_num_groups=4,
+            sample_height=32, sample_width=64, scaling_factor=0.7,
+        )  # fmt: skip
         scheduler = CogVideoXDDIMScheduler(
-            beta_schedule="scaled_linear",
-            beta_start=0.00085,
-            beta_end=0.012,
-            clip_sample=False,
-            prediction_type="v_prediction",
-            rescale_betas_zero_snr=True,
+            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
+            prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing",
             snr_shift_scale=3.0 if kind == "2b" else 1.0,
-            timestep_spacing="trailing",
-        )
-        text, tokenizer = tiny_t5(cls.prompt_tokens)
-        return {
-            "transformer": transformer, "text_encoder": text, "tokenizer": tokenizer, "vae": vae,
-            "scheduler": scheduler,
-        }  # fmt: skip
+        )  # fmt: skip
+        return tiny_t5(cls.prompt_tokens) | {"transformer": transformer, "vae": vae, "scheduler": scheduler}
 
     def read(self, prompts: list[str]) -> Embedding:
         """T5's last hidden states, padding and all."""

@@ -60,14 +60,12 @@ class HunyuanVideo(Backbone):
         vae = AutoencoderKLHunyuanVideo(
             latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4,
         )  # fmt: skip
-        clip, clip_tokenizer = tiny_clip()
         tokenizer = _tiny_tokenizer()
         llama = LlamaConfig(
             vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
         )  # fmt: skip
-        return {
-            "transformer": transformer, "text_encoder": LlamaModel(llama), "tokenizer": tokenizer,
-            "text_encoder_2": clip, "tokenizer_2": clip_tokenizer, "vae": vae,
+        return tiny_clip("_2") | {
+            "transformer": transformer, "text_encoder": LlamaModel(llama), "tokenizer": tokenizer, "vae": vae,
             "scheduler": FlowMatchEulerDiscreteScheduler(shift=7.0),
         }  # fmt: skip
 

@@ -25,7 +25,8 @@ class LTX(Backbone):
     """An `LTXPipeline`. Every frame depends on all latents; leaving out later ones is a way to approximate them.
 
     Attributes:
-        decode_timestep: of decoders that take one, from 0.9.1 on; at 0, the pipeline's own, no noise is added.
+        decode_timestep: of decoders that take one, from 0.9.1 on; 0 is the pipeline's own. Noise, which the pipeline
+            adds to latents above 0, is never added.
     """
 
     name: ClassVar[str] = "ltx"
@@ -66,11 +67,7 @@ class LTX(Backbone):
             use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, base_image_seq_len=1024, max_image_seq_len=4096,
             shift_terminal=0.1,
         )  # fmt: skip
-        text, tokenizer = tiny_t5(cls.prompt_tokens)
-        return {
-            "transformer": transformer, "text_encoder": text, "tokenizer": tokenizer, "vae": vae,
-            "scheduler": scheduler,
-        }  # fmt: skip
+        return tiny_t5(cls.prompt_tokens) | {"transformer": transformer, "vae": vae, "scheduler": scheduler}
 
     @property
     def knobs(self) -> frozenset[str]:

@@ -55,11 +55,9 @@ class Mochi(Backbone):
             encoder_block_out_channels=(32, 32, 32, 32), decoder_block_out_channels=(32, 32, 32, 32),
             layers_per_block=(1, 1, 1, 1, 1),
         )  # fmt: skip
-        text, tokenizer = tiny_t5(cls.prompt_tokens)
-        return {
-            "transformer": transformer, "text_encoder": text, "tokenizer": tokenizer, "vae": vae,
-            "scheduler": FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "force_zeros_for_empty_prompt": True,
-        }  # fmt: skip
+        scheduler = FlowMatchEulerDiscreteScheduler(invert_sigmas=True)
+        parts = {"transformer": transformer, "vae": vae, "scheduler": scheduler, "force_zeros_for_empty_prompt": True}
+        return tiny_t5(cls.prompt_tokens) | parts
 
     def read(self, prompts: list[str]) -> Embedding:
         """T5's last hidden states, and which of them are words; of the empty prompt none may be."""

@@ -51,9 +51,7 @@ class ModelScope(FrameByFrame):
             cross_attention_dim=32,
             attention_head_dim=8,
         )
-        text, tokenizer = tiny_clip()
-        vae = tiny_image_autoencoder()
-        return {"unet": unet, "text_encoder": text, "tokenizer": tokenizer, "vae": vae, "scheduler": tiny_chain()}
+        return tiny_clip() | {"unet": unet, "vae": tiny_image_autoencoder(), "scheduler": tiny_chain()}
 
     def read(self, prompts: list[str]) -> Embedding:
         """The last hidden states of CLIP's text tower."""

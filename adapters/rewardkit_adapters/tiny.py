@@ -14,11 +14,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config,
 WIDTH = 32  # of text embeddings
 
 
-def tiny_clip(marks: int = 77) -> tuple[CLIPTextModel, CLIPTokenizer]:
-    """A text tower, and a tokenizer for which every byte is a word."""
+def tiny_clip(number: str = "") -> dict[str, Any]:
+    """A text tower, and a tokenizer for which every byte is a word; `_2` in their names if they are the second."""
     letters = sorted(ByteLevel.alphabet())
     words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={word: n for n, word in enumerate(words)}, merges=[], model_max_length=marks)
+    tokenizer = CLIPTokenizer(vocab={word: n for n, word in enumerate(words)}, merges=[], model_max_length=77)
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
@@ -30,17 +30,16 @@ def tiny_clip(marks: int = 77) -> tuple[CLIPTextModel, CLIPTokenizer]:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return CLIPTextModel(config), tokenizer
+    return {f"text_encoder{number}": CLIPTextModel(config), f"tokenizer{number}": tokenizer}
 
 
-def tiny_t5(marks: int, encoder: type = T5EncoderModel, config: type = T5Config) -> tuple[Any, T5Tokenizer]:
+def tiny_t5(marks: int, encoder: type = T5EncoderModel, config: type = T5Config) -> dict[str, Any]:
     """A T5, or one of its kind, and a tokenizer for which every letter is a word."""
     marked = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\N{LOWER ONE EIGHTH BLOCK}", -2.0)]
     letters = [(letter, -3.0) for letter in sorted({*string.printable} - {*string.whitespace})]
     tokenizer = T5Tokenizer(vocab=[*marked, *letters], extra_ids=0, model_max_length=marks)
-    return encoder(
-        config(vocab_size=len(tokenizer), d_model=WIDTH, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
-    ), tokenizer
+    sizes = config(vocab_size=len(tokenizer), d_model=WIDTH, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    return {"text_encoder": encoder(sizes), "tokenizer": tokenizer}
 
 
 def tiny_image_autoencoder() -> AutoencoderKL:

@@ -95,10 +95,9 @@ class Wan(Backbone):
             base_dim=4, z_dim=channels, dim_mult=[1, 1, 2, 2], num_res_blocks=1, **statistics,
             **({"is_residual": True, "decoder_base_dim": 8, **sides} if kind == "2.2-5b" else {}),
         )  # fmt: skip
-        text, tokenizer = tiny_t5(cls.prompt_tokens, UMT5EncoderModel, UMT5Config)
-        parts = {
-            "transformer": transformer(), "text_encoder": text, "tokenizer": tokenizer, "vae": vae,
-            "scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0), "expand_timesteps": kind == "2.2-5b",
+        parts = tiny_t5(cls.prompt_tokens, UMT5EncoderModel, UMT5Config) | {
+            "transformer": transformer(), "vae": vae, "scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0),
+            "expand_timesteps": kind == "2.2-5b",
         }  # fmt: skip
         return parts | ({"transformer_2": transformer(), "boundary_ratio": 0.875} if kind == "2.2-a14b" else {})
 
