@@ -6,13 +6,19 @@ from typing import Literal
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from rewardkit import create_reward
 from rewardkit.engine.denoise import Guidance, Words, walk
 from rewardkit.engine.generator import Embedding, Level
 from rewardkit.engine.gradient_steps import GRADIENT_STEPS, GradientSteps
 from rewardkit.engine.lora import lora_weights
-from rewardkit.engine.noise import Levels, corrupt
+from rewardkit.engine.noise import Levels, Prediction, corrupt, levels_of, to_clean
+from rewardkit.engine.objectives import AnyObjective
+from rewardkit.engine.statistics import PromptStatistics
+from rewardkit.engine.trial import Bench, Group
 from rewardkit.spec import parse_part
 from tests.engine.toy import Toy, modelscope_scheduler, trained_lora, words
 
@@ -236,6 +242,80 @@ def test_a_walk_of_constant_steps_has_the_gradient_of_its_linear_formula() -> No
     (found,) = torch.autograd.grad((film * weight).sum(), start)
     # each step is (signal' / signal) * x + constant, and the product of the shares leaves the last over the first
     torch.testing.assert_close(found, weight * (levels.signal_below[-1] / levels.signal[0]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["v_prediction", "flow_prediction", "sample"])
+@pytest.mark.parametrize("through", ["both", "conditional"])
+def test_a_constant_output_passes_gradient_as_plain_autograd_does(kind: Prediction, through: Through) -> None:
+    """Whatever it means: the output is detached, and the rest is the step's arithmetic."""
+    toy = Toy(prediction=kind)
+    doubled(toy)
+    told, start = in_double(words(toy, *PROMPTS)), noise(2, 3, 6, 4, 5).double().requires_grad_()
+    flow = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    levels = (levels_of(flow, 6) if kind == "flow_prediction" else toy.levels(20, toy.default_shape)).last(0.5)
+    chosen = frozenset({1}) if through == "conditional" else frozenset()
+    film, x = walk(toy, start, levels, told, Guidance(3.0, through), chosen), start
+    for number in range(len(levels)):
+        t, *level = (part[number] for part in vars(levels).values())
+        signal, sigma, signal_below, sigma_below = (part.double() for part in level)
+        with_words, without = (toy.denoiser(x, t, side["words"]) for side in (told.prompts, told.empty))
+        if number not in chosen:
+            with_words = with_words.detach()
+        without = without.detach()
+        clean, other = (to_clean(kind, output, x, signal, sigma) for output in (with_words, without))
+        clean = other + 3 * (clean - other)
+        x = signal_below * clean + sigma_below * (x - signal * clean) / sigma
+    torch.testing.assert_close(film, x, atol=1e-9, rtol=1e-6)
+    weight = noise(2, 3, 6, 4, 5, seed=8).double()
+    found, wanted = (torch.autograd.grad((one * weight).sum(), start)[0] for one in (film, x))
+    torch.testing.assert_close(found, wanted, atol=1e-9, rtol=1e-6)
+
+
+def test_two_passes_run_one_after_the_other() -> None:
+    toy, apart = Toy(), Toy()
+    apart.guidance = "two passes"
+    made = []
+    for one in (toy, apart):
+        levels = one.levels(4, one.default_shape)
+        with torch.no_grad():
+            made.append(walk(one, noise(2, 3, 6, 4, 5), levels, words(one, *PROMPTS), Guidance(3.0)))
+    assert toy.denoiser.films == [4] * 4
+    assert apart.denoiser.films == [2] * 8
+    torch.testing.assert_close(*made, atol=1e-5, rtol=1e-5)
+
+
+class Told(Toy):
+    """Its denoiser is told the scale of guidance."""
+
+    guidance = "embedded"
+
+    def predict_clean(self, noisy: Tensor, level: Level, embedding: Embedding) -> Tensor:
+        scale = embedding["guidance"]
+        return super().predict_clean(noisy, level, {"words": embedding["words"] * scale[:, None]})
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5, None])
+def test_embedded_guidance_is_told_the_scale_and_takes_one_pass(scale: float | None) -> None:
+    toy, plain = Told(), Toy()
+    levels, told = toy.levels(4, toy.default_shape), words(toy, *PROMPTS)
+    own = toy.default_guidance if scale is None else scale
+    with torch.no_grad():
+        film = walk(toy, noise(2, 3, 6, 4, 5), levels, told, Guidance(scale))
+        strong = Words({"words": told.prompts["words"] * own}, told.empty)
+        torch.testing.assert_close(film, walk(plain, noise(2, 3, 6, 4, 5), levels, strong, Guidance(1.0)))
+    assert toy.denoiser.films == [2] * 4
+
+
+@pytest.mark.parametrize("settings", [{"kind": "reward", "kl": 0.1, "data_alignment": 1.0}, {"kind": "rwr"}])
+def test_every_pass_of_an_objective_is_told_the_scale(settings: dict[str, object]) -> None:
+    toy = Told()
+    trained_lora(toy)
+    shape = toy.default_shape
+    bench = Bench(toy, create_reward("contrast", frames="all"), toy.levels(4, shape), shape, torch.device("cpu"))
+    group = Group(PROMPTS, words(toy, *PROMPTS), torch.zeros(2, 3, 6, 4, 5), ["a", "b"], "c")
+    objective = TypeAdapter(AnyObjective).validate_python(settings | {"tau": 0.5, "guidance": 2.0})
+    ((loss,),) = map(list, objective.updates(bench, [group], PromptStatistics()))
+    assert loss.value.isfinite()
 
 
 def test_gradient_changes_no_value() -> None:
