@@ -48,7 +48,7 @@ class AnimateDiff(FrameByFrame):
             return super().load(model, dtype)
         index = read_index(cls.name, base)
         index.check("StableDiffusionPipeline")
-        parts = load_parts(index, {**cls.parts, "unet": UNet2DConditionModel}, False, dtype, {})
+        parts = load_parts(index, {**cls.parts, "unet": UNet2DConditionModel}, False, dtype)
         modules = load_network(MotionAdapter, cls.name, motion, "", dtype)
         parts["unet"] = UNetMotionModel.from_unet2d(parts["unet"], modules)
         parts["scheduler"] = DDIMScheduler.from_config(parts["scheduler"].config, **LINEAR)

@@ -51,7 +51,6 @@ class Backbone(Generator):
     default_dtype: ClassVar[torch.dtype] = torch.bfloat16
     prompt_tokens: int
     decoding: ClassVar[str]
-    own_dtypes: ClassVar[Mapping[str, torch.dtype]] = {}
     tiny_shape: ClassVar[FilmShape]
     kinds: ClassVar[tuple[str, ...]] = ("",)
     steps: Steps | None = None
@@ -79,7 +78,7 @@ class Backbone(Generator):
         index = read_index(cls.name, model)
         index.check(cls.pipeline)
         return cls(
-            **load_parts(index, cls.parts_of(index.entries), cls.flow, dtype, cls.own_dtypes),
+            **load_parts(index, cls.parts_of(index.entries), cls.flow, dtype),
             **{name: index.entries[name] for name in cls.options if name in index.entries},
         )
 
@@ -176,7 +175,7 @@ class Backbone(Generator):
         return len(self.tokenizer(prompt, verbose=False).input_ids)
 
     @torch.no_grad()
-    def encode(self, video: Float[Tensor, "batch frame 3 height width"]) -> Latents:
+    def encode(self, video: Float[Tensor, "batch film_frame 3 film_height film_width"]) -> Latents:
         """The mean of the posterior, so that the same film is always the same latents."""
         _, frames, _, height, width = video.shape
         self.latent_shape(FilmShape(frames, height, width))
@@ -186,14 +185,14 @@ class Backbone(Generator):
         mean, scale = self._statistics()
         return (latents - mean) / scale
 
-    def encoded(self, pixels: Float[Tensor, "batch frame 3 height width"]) -> Latents:
+    def encoded(self, pixels: Float[Tensor, "batch film_frame 3 film_height film_width"]) -> Latents:
         """The autoencoder's own latents of pixels in [-1, 1]."""
         latents: Latents = self.vae.encode(pixels.transpose(1, 2)).latent_dist.mode()
         return latents
 
     def decode(
         self, latents: Latents, frames: Int[Tensor, "batch chosen"] | None = None
-    ) -> Float[Tensor, "batch chosen 3 height width"]:
+    ) -> Float[Tensor, "batch chosen 3 film_height film_width"]:
         """What is decoded, and how, is up to `Memory.decode`; the frames are those of the whole film."""
         with self._awake("vae"):
             graph = latents.view_as(latents)
@@ -225,7 +224,7 @@ class Backbone(Generator):
         """How many of all latents the frames of the first ones depend on."""
         return total
 
-    def film(self, z: Latents) -> Float[Tensor, "batch 3 frame height width"]:
+    def film(self, z: Latents) -> Float[Tensor, "batch 3 film_frame film_height film_width"]:
         """The autoencoder's film of its own latents."""
         film: Tensor = self.vae.decode(z).sample
         return film
@@ -327,7 +326,7 @@ class FrameByFrame(Backbone):
         super().__init__(**parts)
         self.shrinks = self.side = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
 
-    def encoded(self, pixels: Float[Tensor, "batch frame 3 height width"]) -> Latents:
+    def encoded(self, pixels: Float[Tensor, "batch film_frame 3 film_height film_width"]) -> Latents:
         """Frame by frame."""
         some = torch.split(pixels.flatten(0, 1), FRAMES_AT_ONCE)
         means = torch.cat([self.vae.encode(pictures).latent_dist.mode() for pictures in some])

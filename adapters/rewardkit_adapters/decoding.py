@@ -37,13 +37,15 @@ class Steps(ABC):
         """How many of `total` latents each step takes."""
 
     @abstractmethod
-    def __call__(self, z: Latents, memory: Any) -> tuple[Float[Tensor, "batch 3 frame height width"], Any]:
+    def __call__(
+        self, z: Latents, memory: Any
+    ) -> tuple[Float[Tensor, "batch 3 film_frame film_height film_width"], Any]:
         """The frames of the next latents. Memory is None at first, and is never changed in place."""
 
 
 def step_through(
     decoder: Steps, z: Latents, chosen: set[int] | None, window: bool, save: bool
-) -> Float[Tensor, "batch 3 frame height width"]:
+) -> Float[Tensor, "batch 3 film_frame film_height film_width"]:
     """The film up to the last of the chosen latents.
 
     Args:

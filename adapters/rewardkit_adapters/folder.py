@@ -103,9 +103,7 @@ def read_index(who: str, model: str) -> Index:
         raise UsageError(f"{who}: {model} is not in the layout of diffusers: it has no readable {INDEX}") from None
 
 
-def load_parts(
-    index: Index, kinds: Mapping[str, Any], flow: bool, dtype: torch.dtype, own_dtypes: Mapping[str, torch.dtype]
-) -> dict[str, Any]:
+def load_parts(index: Index, kinds: Mapping[str, Any], flow: bool, dtype: torch.dtype) -> dict[str, Any]:
     """Networks of these kinds, the tokenizers of its text encoders, and the scheduler.
 
     Args:
@@ -113,7 +111,6 @@ def load_parts(
         kinds: of the networks, by folder.
         flow: whether the scheduler has to be a flow's, or a chain of betas.
         dtype: of the weights.
-        own_dtypes: of those that are kept in another.
 
     Raises:
         UsageError: a part is missing in the index or of another class, or the scheduler is of another kind.
@@ -125,7 +122,7 @@ def load_parts(
             found = index.kind_of(part)
             raise UsageError(f"{index.who} needs {_a(kind.__name__)} as {part}: {index.model} has {found or 'none'}")
     where = (index.who, index.model)
-    made = {part: load_network(kind, *where, part, own_dtypes.get(part, dtype)) for part, kind in kinds.items()}
+    made = {part: load_network(kind, *where, part, dtype) for part, kind in kinds.items()}
     for part in [part for part in kinds if part.startswith("text_encoder")]:
         name = part.replace("text_encoder", "tokenizer")
         kind = getattr(transformers, index.kind_of(name) or "AutoTokenizer")

@@ -53,7 +53,6 @@ class Wan(Backbone):
         "vae": AutoencoderKLWan,
     }
     options: ClassVar[tuple[str, ...]] = ("boundary_ratio", "expand_timesteps")
-    own_dtypes: ClassVar[Mapping[str, torch.dtype]] = {"vae": torch.float32}
     flow: ClassVar[bool] = True
     default_guidance: ClassVar[float] = 5.0
     expert_guidance: ClassVar[tuple[float, float]] = (4.0, 3.0)

@@ -95,13 +95,13 @@ class Generator(ABC):
         """The prompts as the denoiser reads them, without gradient. Each row depends on its own prompt alone."""
 
     @abstractmethod
-    def encode(self, video: Float[Tensor, "batch frame 3 height width"]) -> Latents:
+    def encode(self, video: Float[Tensor, "batch film_frame 3 film_height film_width"]) -> Latents:
         """Latents of films in [0, 1], without gradient, scaled as the denoiser knows them."""
 
     @abstractmethod
     def decode(
         self, latents: Latents, frames: Int[Tensor, "batch chosen"] | None = None
-    ) -> Float[Tensor, "batch chosen 3 height width"]:
+    ) -> Float[Tensor, "batch chosen 3 film_height film_width"]:
         """Films in [0, 1], with gradient where latents carry it; of each only the chosen frames, or all."""
 
     @abstractmethod
