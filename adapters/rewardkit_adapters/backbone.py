@@ -217,7 +217,8 @@ class Backbone(Generator):
             chosen = None if frames is None else set(latent_of(frames, self.frame_ratio).flatten().tolist())
             film = step_through(self.steps, z, chosen, way == "window", self.memory.checkpoint_vae)
         else:
-            film = self.film(z[:, :, : {"exact": self.needed(last, total), "prefix": last}.get(way, total)])
+            count = {"prefix": last, "full": total}.get(way, self.needed(last, total))
+            film = self.film(z[:, :, :count])
         return take(film, frames)
 
     def needed(self, latents: int, total: int) -> int:

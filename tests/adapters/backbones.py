@@ -65,3 +65,10 @@ def with_lora(backbone: Backbone, settings: LoraSettings) -> dict[str, nn.Parame
     for weight in weights.values():
         weight.data = 0.1 * torch.randn(weight.shape, generator=random)
     return weights
+
+
+def short(backbone: Backbone) -> FilmShape:
+    """A film of few frames, for tests that go back and forth."""
+    return backbone.tiny_shape._replace(
+        frames={"animatediff": 3, "modelscope": 3, "mochi": 7, "latte": 25}.get(backbone.name, 9)
+    )

@@ -20,7 +20,7 @@ from rewardkit.engine.objectives import Draft, RewardGradient
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.engine.statistics import PromptStatistics
 from rewardkit.engine.trial import Bench, Group
-from tests.adapters.backbones import CASES, NAMES, PROMPTS, kind_of, noise, with_lora
+from tests.adapters.backbones import CASES, NAMES, PROMPTS, kind_of, noise, short, with_lora
 
 CPU = torch.device("cpu")
 SETTINGS = """
@@ -68,7 +68,7 @@ def value(objective: RewardGradient, bench: Bench, group: Group) -> Tensor:
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_gradient_is_that_of_finite_differences_and_reaches_the_lora_alone(name: str, kind: str) -> None:
     backbone = kind_of(name).tiny(kind)
-    shape = backbone.tiny_shape
+    shape = short(backbone)
     words = WordCache(backbone, PROMPTS, CPU)
     with_lora(backbone, LoraSettings(rank=2))
     for network in backbone.networks().values():
@@ -98,13 +98,30 @@ def test_gradient_is_that_of_finite_differences_and_reaches_the_lora_alone(name:
     assert (ends[0] - ends[1]) / 2e-4 == pytest.approx(slope, rel=1e-2)
 
 
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_frozen_weights_in_bfloat16_leave_the_lora_in_float32(name: str, kind: str) -> None:
+    """As models of this size are trained."""
+    backbone = kind_of(name).tiny(kind)
+    shape = short(backbone)
+    for network in backbone.networks().values():
+        network.to(torch.bfloat16)
+    words = WordCache(backbone, PROMPTS, CPU)
+    weights = with_lora(backbone, LoraSettings(rank=2))
+    judge = rk.create_reward("tests.judges:Brightness[frames=segments:2]")
+    bench = Bench(backbone, judge, backbone.levels(2, shape), shape, CPU)
+    group = Group(PROMPTS, words(PROMPTS), None, ["a", "b"], "c")
+    value(Draft(gradient_steps="tail:2", guidance=3.0), bench, group).backward()  # type: ignore[arg-type]
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in weights.values())
+    frozen = {w.dtype for d in backbone.denoisers().values() for w in d.parameters() if not w.requires_grad}
+    assert torch.bfloat16 in frozen
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_reward_moves_up_in_twenty_steps(name: str, tmp_path: Path) -> None:
     backbone = kind_of(name).tiny(kind_of(name).kinds[0])
-    shape = backbone.tiny_shape._replace(
-        frames={"latte": 25, "mochi": 7}.get(name, 9 if backbone.frame_ratio > 1 else 3)
-    )
+    shape = short(backbone)
     start = noise(backbone, shape)
 
     def brightness() -> float:
