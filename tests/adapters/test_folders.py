@@ -76,6 +76,29 @@ def test_wan_with_the_solver_that_it_ships_is_walked_by_the_solvers_levels(tmp_p
     assert torch.equal(levels.noise, solver.sigmas[:-1].float())
 
 
+def test_a_tokenizer_as_t5s_are_published_is_read(tmp_path: Path) -> None:
+    """A sentencepiece model, and no tokenizer.json."""
+    folder = copy_of("cogvideox", tmp_path)
+    (tmp_path / "text.txt").write_text("\n".join(PROMPTS * 20))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of swig's types
+        import sentencepiece
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text.txt"), model_prefix=str(tmp_path / "spiece"), vocab_size=22, pad_id=0, eos_id=1,
+        unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+    shutil.copy(tmp_path / "spiece.model", folder / "tokenizer" / "spiece.model")
+    words = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "model_max_length": 226}
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(words))
+    loaded = create_backbone("cogvideox", folder, device="cpu")
+    assert isinstance(loaded, Backbone)
+    own = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
+    assert loaded.tokenizer(PROMPTS[0]).input_ids == [*own.encode(PROMPTS[0]), 1]
+    assert loaded.embed(PROMPTS)["encoder_hidden_states"].shape == (2, 226, 32)
+
+
 def test_stable_diffusion_and_motion_modules_are_animatediff(tmp_path: Path) -> None:
     made = tiny("animatediff", "")
     torch.manual_seed(0)
