@@ -238,7 +238,14 @@ def test_a_printed_tree_is_read_as_it_nests() -> None:
     assert tree_paths(tree) == {"a/", "a/b.py", "a/c.py", "a/d/", "a/d/e.py", "f/"}
 
 
-WRITTEN = ("reference/cli.md", "reference/rewards.md", "README.md", "explanation/ablations.md", "measured.json")
+WRITTEN = (
+    "reference/cli.md",
+    "reference/rewards.md",
+    "reference/backbones.md",
+    "README.md",
+    "explanation/ablations.md",
+    "measured.json",
+)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -22,7 +22,7 @@ def test_names_do_not_drift() -> None:
     assert " ".join(rewardkit.__all__) == (
         "All Attenuate BadCheckpointError BadInputError Comparison ConformanceError Ddpo Draft Equal Every "
         "Example FilmShape FinetuneConfig FinetuneResult Finetuning First Fixed FramePlan Generator "
-        "GuardSettings ImageReward Index LogMeanExp LoraSettings Max Mean Min MissingExtraError "
+        "GuardSettings ImageReward Index LogMeanExp LoraSettings Max Mean Memory Min MissingExtraError "
         "MissingWeightsError Normalised NothingToDoError OutputError Quantile Reward RewardCard RewardDetail "
         "RewardFailedError RewardGradient RewardWeighted RewardkitError Running ScoreRow ScoreTable Segments "
         "SoftMin TemporalReward TemporalVideoReward TrimmedMean Uniform UnknownNameError UnreadableVideoError "

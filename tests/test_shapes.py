@@ -82,7 +82,10 @@ def test_every_annotated_shape_is_the_shape_that_comes(tmp_path: Path) -> None:
 
 
 def test_a_wrong_shape_is_noticed() -> None:
-    code = EVERYTHING.partition("hook.uninstall()")[0] + "rk.Mean().reduce(torch.zeros(2, 3), torch.zeros(2, 4))\n"
+    code = (
+        EVERYTHING.partition("import ours")[0]
+        + "import rewardkit as rk\nrk.Mean().reduce(torch.zeros(2, 3), torch.zeros(2, 4))\n"
+    )
     done = run(code)
     assert done.returncode != 0
     assert "TypeCheckError" in done.stderr

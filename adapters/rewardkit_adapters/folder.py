@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from rewardkit.errors import BadCheckpointError, MissingWeightsError, UsageError
+from rewardkit.errors import BadCheckpointError, MissingWeightsError, RewardkitError, UsageError
 from rewardkit.registry import BACKBONES
 
 INDEX = "model_index.json"
@@ -70,11 +70,13 @@ class Index:
 
 
 def known_pipelines() -> dict[str, str]:
-    """The pipeline that each installed backbone loads, by the backbone's name."""
-    made = {name: BACKBONES.load(name) for name in BACKBONES.names()}
-    return {
-        name: kind for name, backbone in made.items() if isinstance(kind := getattr(backbone, "pipeline", None), str)
-    }
+    """The pipeline that each installed backbone loads, by the backbone's name; of those that can be imported."""
+    known: dict[str, str] = {}
+    for name in BACKBONES.names():
+        with suppress(RewardkitError):
+            kind = getattr(BACKBONES.load(name), "pipeline", None)
+            known |= {name: kind} if isinstance(kind, str) else {}
+    return known
 
 
 def _a(name: str) -> str:
@@ -125,7 +127,7 @@ def load_parts(index: Index, kinds: Mapping[str, Any], flow: bool, dtype: torch.
     made = {part: load_network(kind, *where, part, dtype) for part, kind in kinds.items()}
     for part in [part for part in kinds if part.startswith("text_encoder")]:
         name = part.replace("text_encoder", "tokenizer")
-        kind = getattr(transformers, index.kind_of(name) or "AutoTokenizer")
+        kind = getattr(transformers, index.kind_of(name) or "", transformers.AutoTokenizer)
         made[name] = load_tokenizer(kind, *where, name, made[part].config.vocab_size)
     made["scheduler"] = load_scheduler(*where, "scheduler", flow)
     return made

@@ -12,6 +12,7 @@ from transformers import T5EncoderModel
 
 from rewardkit.engine.generator import Embedding, FilmShape, Level
 from rewardkit.engine.noise import Latents
+from rewardkit.errors import UsageError
 from rewardkit_adapters.backbone import Backbone
 from rewardkit_adapters.tiny import tiny_t5
 
@@ -38,6 +39,9 @@ class Mochi(Backbone):
 
     def __init__(self, force_zeros_for_empty_prompt: bool = False, **parts: Any) -> None:
         super().__init__(**parts)
+        if not self.scheduler.config.get("invert_sigmas"):
+            kind = type(self.scheduler).__name__
+            raise UsageError(f"{self.name} counts up to the film and needs invert_sigmas, which its {kind} has not")
         self.force_zeros_for_empty_prompt = force_zeros_for_empty_prompt
         self.frame_ratio = self.frame_step = self.vae.temporal_compression_ratio
         self.shrinks = self.vae.spatial_compression_ratio

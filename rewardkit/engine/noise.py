@@ -77,14 +77,20 @@ def levels_of(scheduler: Any, steps: int, **timesteps: Any) -> Levels:
 
     Raises:
         UsageError: fewer than 1 step, or a number that does not divide the chain: the spacing would give another; or a
-            scheduler whose levels are none of the two.
+            scheduler whose levels are none of the two, or that takes no such `timesteps`.
     """
     if steps < 1:
         raise UsageError(f"a walk needs at least 1 step: got {steps}")
     own = type(scheduler).from_config(scheduler.config)
     if hasattr(own, "alphas_cumprod") and not getattr(own.config, "use_flow_sigmas", False):
         return _chain_levels(own, steps)
-    own.set_timesteps(steps, **timesteps)
+    try:
+        own.set_timesteps(steps, **timesteps)
+    except TypeError:
+        raise UsageError(
+            f"{type(own).__name__} cannot be told {', '.join(timesteps)}, as this backbone needs it: "
+            "take FlowMatchEulerDiscreteScheduler"
+        ) from None
     sigmas = getattr(own, "sigmas", torch.empty(0)).double().cpu()
     if own.config.get("invert_sigmas", False):  # Mochi counts up to the film
         sigmas = 1 - sigmas

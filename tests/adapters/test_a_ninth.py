@@ -106,7 +106,6 @@ def test_a_backbone_of_another_package_needs_its_file_and_one_line(tmp_path: Pat
         "--steps", "2", "--batch-size", "2", "--device", "cpu", "--quiet",
     )  # fmt: skip
     assert (tmp_path / "run" / "lora" / "lora.safetensors").is_file()
-    run(tmp_path, "export-lora", "run/lora", "-b", "grey", "-o", "out", "--form", "peft")
 
 
 def test_adapters_are_short() -> None:

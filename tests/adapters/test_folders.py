@@ -194,6 +194,13 @@ def test_a_scheduler_of_another_kind_is_refused(name: str, tmp_path: Path) -> No
         create_backbone(name, folder, device="cpu")
 
 
+def test_mochi_needs_levels_that_count_up(tmp_path: Path) -> None:
+    folder = copy_of("mochi", tmp_path)
+    FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
+    with pytest.raises(UsageError, match=r"^mochi counts up to the film and needs invert_sigmas, which its FlowMatch"):
+        create_backbone("mochi", folder, device="cpu")
+
+
 IMPOSSIBLE: dict[str, tuple[FilmShape, str]] = {
     "animatediff": (FilmShape(33, 32, 32), "makes films of 1 to 32 frames: got 33"),
     "cogvideox": (FilmShape(13, 32, 48), "of 1, 9, 17, ... frames whose sides are multiples of 8: got 13 of 32 by 48"),

@@ -135,6 +135,15 @@ def test_a_scheduler_without_levels_of_this_kind_is_refused(scheduler: object) -
         levels_of(scheduler, 20)
 
 
+def test_a_solver_that_takes_no_levels_of_others_is_refused() -> None:
+    solver = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    assert len(levels_of(solver, 5)) == 5
+    with pytest.raises(
+        UsageError, match=r"^DPMSolverMultistepScheduler cannot be told sigmas, as this backbone needs it"
+    ):
+        levels_of(solver, 5, sigmas=[1.0, 0.8, 0.6, 0.4, 0.2])
+
+
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow_prediction", "sample"])
 def test_the_right_answer_gives_back_the_clip(kind: Prediction) -> None:
     torch.manual_seed(0)
