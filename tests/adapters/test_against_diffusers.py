@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from rewardkit.engine.generate import generate
-from tests.adapters.backbones import CASES, PROMPTS, SCALE, STEPS, film_of_pipeline, noise, tiny
+from tests.adapters.backbones import CASES, PROMPTS, SCALE, STEPS, film_of_pipeline, noise, short, tiny
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("scale", [SCALE, 1.0])
 def test_films_are_those_of_the_pipeline(name: str, kind: str, scale: float) -> None:
-    backbone, shape = tiny(name, kind), tiny(name, kind).tiny_shape
+    backbone, shape = tiny(name, kind), short(tiny(name, kind))
     if shape.height == shape.width:
         shape = shape._replace(width=shape.height + 8)
     start = noise(backbone, shape)

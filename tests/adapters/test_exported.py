@@ -15,7 +15,7 @@ from rewardkit.engine.generate import generate
 from rewardkit.engine.lora import LoraSettings, load_lora, save_lora
 from rewardkit.errors import UsageError
 from rewardkit_adapters.backbone import Backbone
-from tests.adapters.backbones import CASES, PROMPTS, SCALE, STEPS, film_of_pipeline, kind_of, noise, with_lora
+from tests.adapters.backbones import CASES, PROMPTS, SCALE, STEPS, film_of_pipeline, kind_of, noise, short, with_lora
 
 SETTINGS = LoraSettings(rank=2, alpha=5.0)  # another alpha than the rank is what loaders lose
 
@@ -45,7 +45,7 @@ def test_plain_diffusers_makes_the_same_film(name: str, kind: str, form: str, tm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         backbone.plain().save_pretrained(tmp_path / "base")
-    shape = backbone.tiny_shape
+    shape = short(backbone)
     start = noise(backbone, shape)
 
     def made() -> torch.Tensor:
@@ -78,8 +78,8 @@ def test_a_lora_is_saved_and_loaded(name: str, kind: str, tmp_path: Path) -> Non
     assert {weight.partition(".")[0] for weight in weights} == set(backbone.denoisers())
     save_lora(backbone, SETTINGS, tmp_path, {})
     load_lora(other, tmp_path)
-    start = noise(backbone, backbone.tiny_shape, batch=1)
-    films = [generate(one, PROMPTS[:1], steps=2, noise=start, shape=one.tiny_shape) for one in (backbone, other)]
+    start = noise(backbone, short(backbone), batch=1)
+    films = [generate(one, PROMPTS[:1], steps=2, noise=start, shape=short(backbone)) for one in (backbone, other)]
     assert torch.equal(*films)
 
 

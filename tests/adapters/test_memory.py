@@ -20,7 +20,7 @@ from rewardkit.engine.memory import BIG, Memory, choose_memory
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.errors import UsageError
 from rewardkit_adapters.backbone import Backbone
-from tests.adapters.backbones import CASES, NAMES, PROMPTS, kind_of, noise, tiny, with_lora
+from tests.adapters.backbones import CASES, NAMES, PROMPTS, kind_of, noise, short, tiny, with_lora
 from tests.engine.toy import Toy
 
 CPU = torch.device("cpu")
@@ -35,10 +35,10 @@ def placed(name: str, kind: str, **settings: Any) -> Backbone:
 def learned(backbone: Backbone) -> list[Tensor]:
     """Gradient of the LoRA through one step and three frames."""
     with_lora(backbone, LoraSettings(rank=2))
-    shape = backbone.tiny_shape
+    shape = short(backbone)
     words, levels = Words(backbone.embed(PROMPTS), backbone.embed(["", ""])), backbone.levels(4, shape).last(0.5)
     latents = walk(backbone, noise(backbone, shape), levels, words, Guidance(3.0), frozenset({1}))
-    backbone.decode(latents, torch.tensor([[0, 3], [2, 3]])).pow(2).mean().backward()
+    backbone.decode(latents, torch.tensor([[0, 2], [2, 1]])).pow(2).mean().backward()
     return [weight.grad for weight in lora_weights(backbone).values() if weight.grad is not None]
 
 
@@ -76,7 +76,7 @@ def test_what_is_computed_again_changes_no_gradient(name: str, kind: str) -> Non
 
 
 def pass_of_denoiser(backbone: Backbone) -> None:
-    shape = backbone.tiny_shape
+    shape = short(backbone)
     level = level_at(backbone.levels(4, shape), 2, torch.empty(0))
     start = noise(backbone, shape).requires_grad_()
     words = Words(backbone.embed(PROMPTS), {})
@@ -84,7 +84,7 @@ def pass_of_denoiser(backbone: Backbone) -> None:
 
 
 def pass_of_decoder(backbone: Backbone) -> None:
-    backbone.decode(noise(backbone, backbone.tiny_shape).requires_grad_()).sum().backward()
+    backbone.decode(noise(backbone, short(backbone)).requires_grad_()).sum().backward()
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_tiles_are_those_of_diffusers_and_let_gradient_through(name: str) -> Non
         size = {"ltx": 32}.get(name, 16)
         sides = ("height", "width")
         vae.enable_tiling(**{f"tile_sample_{what}_{side}": size for side in sides for what in ("min", "stride")})
-    shape = backbone.tiny_shape._replace(height=64, width=96)
-    latents, frames = noise(backbone, shape).requires_grad_(), torch.tensor([[0, 3], [2, 1]])
+    shape = short(backbone)._replace(height=64, width=96)
+    latents, frames = noise(backbone, shape).requires_grad_(), torch.tensor([[0, 2], [2, 1]])
     mean, scale = backbone._statistics()
     own = latents.detach() * scale + mean
     with torch.no_grad():

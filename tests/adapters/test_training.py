@@ -27,7 +27,7 @@ SETTINGS = """
 reward: tests.judges:Brightness[frames=segments:2]
 frames: 25
 height: 32
-width: 64
+width: 32
 steps: 3
 batch_size: 2
 walk_steps: 4
@@ -98,6 +98,7 @@ def test_gradient_is_that_of_finite_differences_and_reaches_the_lora_alone(name:
     assert (ends[0] - ends[1]) / 2e-4 == pytest.approx(slope, rel=1e-2)
 
 
+@pytest.mark.slow  # processors without instructions for bfloat16 take long
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_frozen_weights_in_bfloat16_leave_the_lora_in_float32(name: str, kind: str) -> None:
     """As models of this size are trained."""
