@@ -34,12 +34,6 @@ class AnimateDiff(FrameByFrame):
     prompt_tokens: int = 77
     tiny_shape: ClassVar[FilmShape] = FilmShape(16, 32, 32)
 
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(**parts)
-        self.prediction = self.scheduler.config["prediction_type"]
-        size = parts["unet"].config["sample_size"] * self.shrinks
-        self.default_shape = FilmShape(16, size, size)
-
     @classmethod
     def load(cls, model: str, dtype: torch.dtype) -> Self:
         """From a folder or hub id; two of them with a plus between."""

@@ -65,6 +65,7 @@ class Backbone(Generator):
 
     def __init__(self, **parts: Any) -> None:
         self._parts, self.device, self.memory = parts, torch.device("cpu"), Memory()
+        self.prediction = "flow_prediction" if self.flow else parts["scheduler"].config["prediction_type"]
         self._pending = 0  # films whose gradient has yet to pass through the autoencoder
         self._long_prompts = LongPrompts(self.name, self.count_tokens)
         for name, part in parts.items():
@@ -317,15 +318,23 @@ class Backbone(Generator):
 
 
 class FrameByFrame(Backbone):
-    """Backbones with an image autoencoder: each frame is a latent of its own."""
+    """Backbones with an image autoencoder: each frame is a latent of its own.
+
+    Attributes:
+        frames: that the authors' films have.
+    """
 
     decoding: ClassVar[str] = "independent frames"
+    frames: int = 16
     frame_ratio: int = 1
     frame_step: int = 1
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         self.shrinks = self.side = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+        denoiser: Any = next(iter(self.denoisers().values()))
+        size = denoiser.config["sample_size"] * self.shrinks
+        self.default_shape = FilmShape(self.frames, size, size)
 
     def encoded(self, pixels: Float[Tensor, "batch film_frame 3 film_height film_width"]) -> Latents:
         """Frame by frame."""

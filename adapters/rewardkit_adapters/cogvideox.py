@@ -57,7 +57,7 @@ class CogVideoX(Backbone):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self.prediction, self.steps = self.scheduler.config["prediction_type"], Pairs(self.vae)
+        self.steps = Pairs(self.vae)
         config = parts["transformer"].config
         self.pairs = config["patch_size_t"] is not None
         self.frame_ratio, self.frame_step = 4, 8

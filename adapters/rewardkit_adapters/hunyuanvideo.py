@@ -36,7 +36,6 @@ class HunyuanVideo(Backbone):
     default_guidance: ClassVar[float] = 6.0
     prompt_tokens: int = 256
     decoding: ClassVar[str] = "tiles of time, up to the frame's; all latents of four or fewer"
-    prediction = "flow_prediction"
     kinds: ClassVar[tuple[str, ...]] = ("embedded", "two passes")
     tiny_shape: ClassVar[FilmShape] = FilmShape(9, 32, 48)
 

@@ -34,11 +34,10 @@ class Latte(FrameByFrame):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self.prediction = self.scheduler.config["prediction_type"]
         config = parts["transformer"].config
         self.side *= config["patch_size"]
-        self.length = config["video_length"]
-        self.default_shape = FilmShape(self.length, *[config["sample_size"] * self.shrinks] * 2)
+        self.frames = config["video_length"]
+        self.default_shape = self.default_shape.but(self.frames)
 
     @classmethod
     def tiny_parts(cls, kind: str) -> dict[str, Any]:
@@ -73,6 +72,6 @@ class Latte(FrameByFrame):
 
     def latent_shape(self, shape: FilmShape) -> tuple[int, int, int, int]:
         """It knows places in time for films of one length."""
-        if shape.frames not in (1, self.length):
-            raise BadInputError(f"{self.name} makes films of 1 or {self.length} frames: got {shape.frames}")
+        if shape.frames not in (1, self.frames):
+            raise BadInputError(f"{self.name} makes films of 1 or {self.frames} frames: got {shape.frames}")
         return super().latent_shape(shape)

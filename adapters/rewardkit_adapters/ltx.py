@@ -40,7 +40,6 @@ class LTX(Backbone):
     default_guidance: ClassVar[float] = 3.0
     prompt_tokens: int = 128
     decoding: ClassVar[str] = "all latents"
-    prediction = "flow_prediction"
     kinds: ClassVar[tuple[str, ...]] = ("0.9", "0.9.1")
     tiny_shape: ClassVar[FilmShape] = FilmShape(9, 32, 64)
     decode_timestep: float = 0.0

@@ -16,5 +16,5 @@ class MiniWorld(ModelScope):
     name: ClassVar[str] = "miniworld"
     default_guidance: ClassVar[float] = 4.0
     default_model: ClassVar[str | None] = str(Path(rewardkit.miniworld.__file__).parent / "weights" / "generator")
-    frames: ClassVar[int] = 8
+    frames: int = 8
     tiny_shape: ClassVar[FilmShape] = FilmShape(8, 32, 32)

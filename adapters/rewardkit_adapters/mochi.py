@@ -34,7 +34,6 @@ class Mochi(Backbone):
     default_guidance: ClassVar[float] = 4.5
     prompt_tokens: int = 256
     decoding: ClassVar[str] = "causal prefix"
-    prediction = "flow_prediction"
     tiny_shape: ClassVar[FilmShape] = FilmShape(13, 32, 48)
 
     def __init__(self, force_zeros_for_empty_prompt: bool = False, **parts: Any) -> None:

@@ -28,15 +28,11 @@ class ModelScope(FrameByFrame):
     default_guidance: ClassVar[float] = 9.0
     default_dtype: ClassVar[torch.dtype] = torch.float16
     lora_file: ClassVar[bool] = False
-    frames: ClassVar[int] = 16
     tiny_shape: ClassVar[FilmShape] = FilmShape(16, 32, 32)
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self.prediction = self.scheduler.config["prediction_type"]
         self.prompt_tokens = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
-        size = parts["unet"].config["sample_size"] * self.shrinks
-        self.default_shape = FilmShape(self.frames, size, size)
 
     @classmethod
     def tiny_parts(cls, kind: str) -> dict[str, Any]:

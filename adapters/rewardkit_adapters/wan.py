@@ -57,7 +57,6 @@ class Wan(Backbone):
     expert_guidance: ClassVar[tuple[float, float]] = (4.0, 3.0)
     prompt_tokens: int = 512
     decoding: ClassVar[str] = "causal, latent by latent"
-    prediction = "flow_prediction"
     guidance = "two passes"
     kinds: ClassVar[tuple[str, ...]] = ("2.1", "2.2-a14b", "2.2-5b")
     tiny_shape: ClassVar[FilmShape] = FilmShape(9, 32, 64)
