@@ -1,32 +1,30 @@
-"""What backbones over diffusers share: loading, placing, reading prompts, latents and frames."""
+"""What backbones over diffusers share: loading, reading prompts, latents, frames, the pass of a denoiser."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import diffusers
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from rewardkit.engine.generator import Embedding, FilmShape, Generator, Level
-from rewardkit.engine.memory import Memory, choose_memory
+from rewardkit.engine.generator import Embedding, FilmShape, Level
 from rewardkit.engine.noise import Latents, Levels, levels_of, to_clean
 from rewardkit.errors import BadInputError, UsageError
-from rewardkit_adapters.checkpointing import checkpoint_each, checkpoint_network
-from rewardkit_adapters.decoding import Steps, latent_of, step_through, take
+from rewardkit_adapters.decoding import latent_of, step_through, take
 from rewardkit_adapters.folder import load_parts, quiet, read_index
+from rewardkit_adapters.parts import Parts
 from rewardkit_adapters.prompts import LongPrompts
 from rewardkit_adapters.tiny import fill_zeros
 
 FRAMES_AT_ONCE = 16  # pictures in an image autoencoder, whose activations are what fills memory
 
 
-class Backbone(Generator):
-    """The parts of a pipeline of diffusers, under the names that they have there.
+class Backbone(Parts):
+    """A pipeline of diffusers, with whatever an adapter says of it.
 
     Attributes:
         pipeline: name of its class.
@@ -35,7 +33,6 @@ class Backbone(Generator):
         flow: whether the walk is a flow and not a chain of betas.
         prompt_tokens: that are read of a prompt, with its marks.
         decoding: which latents the frames of a film depend on, in words.
-        steps: the decoder step by step, if it can be stepped through.
         frame_ratio: frames of a latent, but for the first, which has one.
         frame_step: frames come in this many, and one.
         shrinks: pixels of a latent's side.
@@ -53,25 +50,15 @@ class Backbone(Generator):
     decoding: ClassVar[str]
     tiny_shape: ClassVar[FilmShape]
     kinds: ClassVar[tuple[str, ...]] = ("",)
-    steps: Steps | None = None
     frame_ratio: int
     frame_step: int
     shrinks: int
     side: int
-    vae: Any
-    scheduler: Any
-    text_encoder: Any
-    tokenizer: Any
 
     def __init__(self, **parts: Any) -> None:
-        self._parts, self.device, self.memory = parts, torch.device("cpu"), Memory()
+        super().__init__(**parts)
         self.prediction = "flow_prediction" if self.flow else parts["scheduler"].config["prediction_type"]
-        self._pending = 0  # films whose gradient has yet to pass through the autoencoder
         self._long_prompts = LongPrompts(self.name, self.count_tokens)
-        for name, part in parts.items():
-            setattr(self, name, part)
-            if isinstance(part, nn.Module):
-                part.requires_grad_(False).eval()
 
     @classmethod
     def load(cls, model: str, dtype: torch.dtype) -> Self:
@@ -112,43 +99,6 @@ class Backbone(Generator):
             )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
-
-    def networks(self) -> dict[str, nn.Module]:
-        """Every part that has weights."""
-        return {name: part for name, part in self._parts.items() if isinstance(part, nn.Module)}
-
-    @property
-    def knobs(self) -> frozenset[str]:
-        """What memory can be saved with."""
-        found = {"checkpoint_denoiser", "checkpoint_vae", "tile_vae", "offload_vae", "text", "decode:full"}
-        return frozenset(found | ({"decode:window"} if self.steps else set()))
-
-    def place(self, device: torch.device, memory: str | Memory = "auto") -> None:
-        """Text encoders and autoencoder wait in main memory where they are told to."""
-        size = sum(weight.numel() for denoiser in self.denoisers().values() for weight in denoiser.parameters())
-        self.device, self.memory = device, choose_memory(memory, self.name, self.knobs, size)
-        for name, network in self.networks().items():
-            network.to("cpu" if self._waits(name) else device)
-        if self.memory.checkpoint_denoiser:
-            for denoiser in self.denoisers().values():
-                checkpoint_network(denoiser)
-        if self.memory.checkpoint_vae:
-            checkpoint_each(self.layers_of_decoder())
-        if self.memory.tile_vae:
-            self.vae.enable_tiling()
-
-    def layers_of_decoder(self) -> list[nn.Module]:
-        """What is computed again by itself: convolutions with their norms, and in tiles the decoder, tile by tile."""
-        decoder = self.vae.decoder
-        layers = [layer for layer in decoder.modules() if "ResnetBlock" in type(layer).__name__]
-        return [*layers, decoder] if self.memory.tile_vae else layers
-
-    def free_text(self) -> None:
-        """Lets go of text encoders and tokenizers."""
-        if self.memory.text == "free":
-            for name in [name for name in self._parts if name.startswith(("text_encoder", "tokenizer"))]:
-                self._parts[name] = None
-                setattr(self, name, None)
 
     @torch.no_grad()
     def embed(self, prompts: Sequence[str]) -> Embedding:
@@ -196,18 +146,10 @@ class Backbone(Generator):
     ) -> Float[Tensor, "batch chosen 3 film_height film_width"]:
         """What is decoded, and how, is up to `Memory.decode`; the frames are those of the whole film."""
         with self._awake("vae"):
-            graph = latents.view_as(latents)
-            if self.memory.offload_vae and graph.requires_grad:
-                self._pending += 1  # its weights have to stay until gradient has passed through
-                graph.register_hook(self._passed)  # type: ignore[no-untyped-call]
             mean, scale = self._statistics()
-            pixels = self.pictures((graph * scale + mean).to(self.vae.dtype), frames)
+            pixels = self.pictures((self._kept_awake(latents) * scale + mean).to(self.vae.dtype), frames)
         wide = torch.promote_types(pixels.dtype, torch.float32)
         return (pixels.to(wide) / 2 + 0.5).clamp(0, 1)
-
-    def _passed(self, gradient: Tensor) -> None:
-        self._pending -= 1
-        self._sleep("vae")
 
     def pictures(self, z: Latents, frames: Int[Tensor, "batch chosen"] | None) -> Tensor:
         """(batch, chosen, 3, height, width) in [-1, 1] of the autoencoder's own latents."""
@@ -277,10 +219,6 @@ class Backbone(Generator):
         denoiser: Any = next(iter(self.denoisers().values()))
         return int(denoiser.config["in_channels"])
 
-    def denoisers(self) -> Mapping[str, nn.Module]:
-        """The UNet or the transformers."""
-        return {name: part for name, part in self.networks().items() if name.startswith(("unet", "transformer"))}
-
     def lora_targets(self) -> Sequence[str]:
         """Queries, keys, values and outputs of every attention, as InstructVideo."""
         return "to_q", "to_k", "to_v", "to_out.0"
@@ -294,27 +232,6 @@ class Backbone(Generator):
             for values, default in zip(of_channels, (0.0, 1.0), strict=True)
         )
         return mean.to(self.device), deviation.to(self.device) / known.get("scaling_factor", 1.0)
-
-    def _stepping(self) -> bool:
-        return self.steps is not None and not self.memory.tile_vae
-
-    def _waits(self, name: str) -> bool:
-        text = name.startswith("text_encoder") and self.memory.text != "keep"
-        return text or (name == "vae" and self.memory.offload_vae and not self._pending)
-
-    @contextmanager
-    def _awake(self, name: str) -> Iterator[None]:
-        """Parts whose name begins so are on the device in here."""
-        some = [part for whole, part in self.networks().items() if whole.startswith(name)]
-        for part in some:
-            part.to(self.device)
-        yield
-        self._sleep(name)
-
-    def _sleep(self, name: str) -> None:
-        for whole, part in self.networks().items():
-            if whole.startswith(name) and self._waits(whole):
-                part.to("cpu")
 
 
 class FrameByFrame(Backbone):
