@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag
 
 from rewardkit.errors import UsageError
 
@@ -38,7 +38,10 @@ class Memory(BaseModel):
     decode: Literal["exact", "window", "prefix", "full"] = "exact"
 
 
-Choice = Literal["low", "auto", "fast"]
+AnyMemory = Annotated[
+    Annotated[Literal["low", "auto", "fast"], Tag("choice")] | Annotated[Memory, Tag("settings")],
+    Discriminator(lambda given: "settings" if isinstance(given, dict | Memory) else "choice"),
+]
 _SAME_FILM = {"checkpoint_denoiser": True, "checkpoint_vae": True, "text": "offload"}
 _ALL = _SAME_FILM | {"tile_vae": True, "offload_vae": True, "text": "free", "decode": "window"}
 

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.examples import Example
 from rewardkit.engine.finetune import FinetuneResult, Finetuning, StepReport
-from rewardkit.engine.memory import Choice, Memory
+from rewardkit.engine.memory import AnyMemory
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.reducers.create import create_reward
 
@@ -43,7 +43,7 @@ class TrainingConfig(FinetuneConfig):
     out: Path = Path("run")
     device: str = "auto"
     dtype: str = "auto"
-    memory: Choice | Memory = "auto"
+    memory: AnyMemory = "auto"
     frames: PositiveInt | None = None
     height: PositiveInt | None = None
     width: PositiveInt | None = None
