@@ -29,6 +29,9 @@ def kind_of(name: str) -> type[Backbone]:
 CASES = [(name, kind) for name in NAMES for kind in kind_of(name).kinds]
 
 
+FIRST = [(name, kind_of(name).kinds[0]) for name in NAMES]
+
+
 @cache
 def tiny(name: str, kind: str) -> Backbone:
     """Shared by tests that do not change it."""

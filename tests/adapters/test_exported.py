@@ -37,7 +37,7 @@ def plainly_loaded(folder: Path, exported: Path, backbone: Backbone, form: str) 
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-@pytest.mark.parametrize("form", ["auto", "fused"])
+@pytest.mark.parametrize("form", ["auto", pytest.param("fused", marks=pytest.mark.slow)])
 def test_plain_diffusers_makes_the_same_film(name: str, kind: str, form: str, tmp_path: Path) -> None:
     backbone = kind_of(name).tiny(kind)
     if form == "fused" and not backbone.lora_file:

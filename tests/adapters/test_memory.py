@@ -20,7 +20,7 @@ from rewardkit.engine.memory import BIG, Memory, choose_memory
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.errors import UsageError
 from rewardkit_adapters.backbone import Backbone
-from tests.adapters.backbones import CASES, NAMES, PROMPTS, kind_of, noise, short, tiny, with_lora
+from tests.adapters.backbones import FIRST, NAMES, PROMPTS, kind_of, noise, short, tiny, with_lora
 from tests.engine.toy import Toy
 
 CPU = torch.device("cpu")
@@ -65,7 +65,7 @@ class Counted:
         self.kept.now -= self.size
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@pytest.mark.parametrize(("name", "kind"), FIRST)
 def test_what_is_computed_again_changes_no_gradient(name: str, kind: str) -> None:
     plain = learned(placed(name, kind))
     saved = learned(placed(name, kind, checkpoint_denoiser=True, checkpoint_vae=True, offload_vae=True))

@@ -137,7 +137,6 @@ def test_a_scheduler_without_levels_of_this_kind_is_refused(scheduler: object) -
 
 def test_a_solver_that_takes_no_levels_of_others_is_refused() -> None:
     solver = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
-    assert len(levels_of(solver, 5)) == 5
     with pytest.raises(
         UsageError, match=r"^DPMSolverMultistepScheduler cannot be told sigmas, as this backbone needs it"
     ):
