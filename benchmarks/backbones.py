@@ -461,12 +461,11 @@ class Through(Steps):
     """The same steps by a module, which can be watched: a step is what is computed again."""
 
     def __init__(self, steps: Steps) -> None:
-        self.sizes = steps.sizes  # type: ignore[method-assign]
-        self.module = nn.Module()
+        self.steps, self.module = steps, nn.Module()
         self.module.forward = steps.__call__  # type: ignore[method-assign]
 
     def sizes(self, total: int) -> list[int]:
-        raise NotImplementedError
+        return self.steps.sizes(total)
 
     def __call__(self, z: Tensor, memory: Any) -> tuple[Tensor, Any]:
         made: tuple[Tensor, Any] = self.module.forward(z, memory)

@@ -81,7 +81,7 @@ class AnimateDiff(FrameByFrame):
 
     def latent_shape(self, shape: FilmShape) -> tuple[int, int, int, int]:
         """Motion modules know so many places in time, 32 in the published ones."""
-        most = next(iter(self.denoisers().values())).config["motion_max_seq_length"]  # type: ignore[index]
+        most = self.sizes["motion_max_seq_length"]
         if shape.frames > most:
             raise BadInputError(f"{self.name} makes films of 1 to {most} frames: got {shape.frames}")
         return super().latent_shape(shape)

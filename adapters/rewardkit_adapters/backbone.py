@@ -15,7 +15,7 @@ from rewardkit.engine.generator import Embedding, FilmShape, Level
 from rewardkit.engine.noise import Latents, Levels, levels_of, to_clean
 from rewardkit.errors import BadInputError, UsageError
 from rewardkit_adapters.decoding import latent_of, step_through, take
-from rewardkit_adapters.folder import load_parts, quiet, read_index
+from rewardkit_adapters.folder import Index, load_parts, quiet, read_index
 from rewardkit_adapters.parts import Parts
 from rewardkit_adapters.prompts import LongPrompts
 from rewardkit_adapters.tiny import fill_zeros
@@ -33,6 +33,7 @@ class Backbone(Parts):
         flow: whether the walk is a flow and not a chain of betas.
         prompt_tokens: that are read of a prompt, with its marks.
         decoding: which latents the frames of a film depend on, in words.
+        causal: whether later latents change nothing.
         frame_ratio: frames of a latent, but for the first, which has one.
         frame_step: frames come in this many, and one.
         shrinks: pixels of a latent's side.
@@ -48,6 +49,7 @@ class Backbone(Parts):
     default_dtype: ClassVar[torch.dtype] = torch.bfloat16
     prompt_tokens: int
     decoding: ClassVar[str]
+    causal: ClassVar[bool] = False
     tiny_shape: ClassVar[FilmShape]
     kinds: ClassVar[tuple[str, ...]] = ("",)
     frame_ratio: int
@@ -66,12 +68,12 @@ class Backbone(Parts):
         index = read_index(cls.name, model)
         index.check(cls.pipeline)
         return cls(
-            **load_parts(index, cls.parts_of(index.entries), cls.flow, dtype),
+            **load_parts(index, cls.parts_of(index), cls.flow, dtype),
             **{name: index.entries[name] for name in cls.options if name in index.entries},
         )
 
     @classmethod
-    def parts_of(cls, index: Mapping[str, Any]) -> Mapping[str, Any]:
+    def parts_of(cls, index: Index) -> Mapping[str, Any]:
         """The kinds of parts that a folder with this index has."""
         return cls.parts
 
@@ -154,19 +156,19 @@ class Backbone(Parts):
     def pictures(self, z: Latents, frames: Int[Tensor, "batch chosen"] | None) -> Tensor:
         """(batch, chosen, 3, height, width) in [-1, 1] of the autoencoder's own latents."""
         total, way = z.shape[2], self.memory.decode
-        last = total if frames is None else int(latent_of(frames, self.frame_ratio).max()) + 1
+        chosen = set(range(total) if frames is None else latent_of(frames, self.frame_ratio).flatten().tolist())
         if self._stepping() and way in ("exact", "window"):
             assert self.steps is not None
-            chosen = None if frames is None else set(latent_of(frames, self.frame_ratio).flatten().tolist())
             film = step_through(self.steps, z, chosen, way == "window", self.memory.checkpoint_vae)
         else:
+            last = max(chosen) + 1
             count = {"prefix": last, "full": total}.get(way, self.needed(last, total))
             film = self.film(z[:, :, :count])
         return take(film, frames)
 
     def needed(self, latents: int, total: int) -> int:
         """How many of all latents the frames of the first ones depend on."""
-        return total
+        return latents if self.causal else total
 
     def film(self, z: Latents) -> Float[Tensor, "batch 3 film_frame film_height film_width"]:
         """The autoencoder's film of its own latents."""
@@ -206,7 +208,7 @@ class Backbone(Parts):
                 f"got {frames} of {height} by {width}"
             )
         count = (frames - 1) // self.frame_ratio + 1
-        return self.channels, count, height // self.shrinks, width // self.shrinks
+        return self.sizes["in_channels"], count, height // self.shrinks, width // self.shrinks
 
     def possible_frames(self) -> str:
         """In words."""
@@ -214,10 +216,11 @@ class Backbone(Parts):
         return "1 frame or more" if step == 1 else f"1, {1 + step}, {1 + 2 * step}, ... frames"
 
     @property
-    def channels(self) -> int:
-        """Of latents."""
+    def sizes(self) -> Mapping[str, Any]:
+        """The denoiser's configuration; that of experts who share the walk is the same."""
         denoiser: Any = next(iter(self.denoisers().values()))
-        return int(denoiser.config["in_channels"])
+        sizes: Mapping[str, Any] = denoiser.config
+        return sizes
 
     def lora_targets(self) -> Sequence[str]:
         """Queries, keys, values and outputs of every attention, as InstructVideo."""
@@ -249,8 +252,7 @@ class FrameByFrame(Backbone):
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         self.shrinks = self.side = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
-        denoiser: Any = next(iter(self.denoisers().values()))
-        size = denoiser.config["sample_size"] * self.shrinks
+        size = self.sizes["sample_size"] * self.shrinks
         self.default_shape = FilmShape(self.frames, size, size)
 
     def encoded(self, pixels: Float[Tensor, "batch film_frame 3 film_height film_width"]) -> Latents:

@@ -44,23 +44,23 @@ class Steps(ABC):
 
 
 def step_through(
-    decoder: Steps, z: Latents, chosen: set[int] | None, window: bool, save: bool
+    decoder: Steps, z: Latents, chosen: set[int], window: bool, save: bool
 ) -> Float[Tensor, "batch 3 film_frame film_height film_width"]:
     """The film up to the last of the chosen latents.
 
     Args:
         decoder: the same latents always give the same frames, however far it is stepped.
         z: the whole film's latents.
-        chosen: latents whose frames are wanted; None is all.
+        chosen: latents whose frames are wanted.
         window: gradient goes to chosen latents only, and into none through what the decoder remembers; all values are
             the same, and memory holds the graph of the chosen steps alone. ChopGrad, arXiv:2603.17812, has the idea.
         save: keep the input of each step, and compute the rest again on the way back.
     """
-    film, memory, start, last = [], None, 0, z.shape[2] - 1 if chosen is None else max(chosen)
+    film, memory, start, last = [], None, 0, max(chosen)
     for size in decoder.sizes(z.shape[2]):
         if start > last:
             break
-        wanted = chosen is None or not chosen.isdisjoint(range(start, start + size))
+        wanted = not chosen.isdisjoint(range(start, start + size))
         with torch.set_grad_enabled(torch.is_grad_enabled() and (wanted or not window)):
             some = z[:, :, start : start + size]
             if save and torch.is_grad_enabled():

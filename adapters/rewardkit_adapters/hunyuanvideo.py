@@ -35,6 +35,7 @@ class HunyuanVideo(Backbone):
     flow: ClassVar[bool] = True
     default_guidance: ClassVar[float] = 6.0
     prompt_tokens: int = 256
+    may_cut: ClassVar[bool] = True
     decoding: ClassVar[str] = "tiles of time, up to the frame's; all latents of four or fewer"
     kinds: ClassVar[tuple[str, ...]] = ("embedded", "two passes")
     tiny_shape: ClassVar[FilmShape] = FilmShape(9, 32, 48)
@@ -67,11 +68,6 @@ class HunyuanVideo(Backbone):
             "transformer": transformer, "text_encoder": LlamaModel(llama), "tokenizer": tokenizer, "vae": vae,
             "scheduler": FlowMatchEulerDiscreteScheduler(shift=7.0),
         }  # fmt: skip
-
-    @property
-    def knobs(self) -> frozenset[str]:
-        """A film may be cut short."""
-        return super().knobs | {"decode:prefix"}
 
     def read(self, prompts: list[str]) -> Embedding:
         """Llama's hidden states three layers before its end, which of them are words, and CLIP's summary."""

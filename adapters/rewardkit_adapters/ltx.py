@@ -39,6 +39,7 @@ class LTX(Backbone):
     flow: ClassVar[bool] = True
     default_guidance: ClassVar[float] = 3.0
     prompt_tokens: int = 128
+    may_cut: ClassVar[bool] = True
     decoding: ClassVar[str] = "all latents"
     kinds: ClassVar[tuple[str, ...]] = ("0.9", "0.9.1")
     tiny_shape: ClassVar[FilmShape] = FilmShape(9, 32, 64)
@@ -67,11 +68,6 @@ class LTX(Backbone):
             shift_terminal=0.1,
         )  # fmt: skip
         return tiny_t5(cls.prompt_tokens) | {"transformer": transformer, "vae": vae, "scheduler": scheduler}
-
-    @property
-    def knobs(self) -> frozenset[str]:
-        """A film may be cut short."""
-        return super().knobs | {"decode:prefix"}
 
     def read(self, prompts: list[str]) -> Embedding:
         """T5's last hidden states, and which of them are words."""

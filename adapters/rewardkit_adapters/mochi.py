@@ -34,6 +34,7 @@ class Mochi(Backbone):
     default_guidance: ClassVar[float] = 4.5
     prompt_tokens: int = 256
     decoding: ClassVar[str] = "causal prefix"
+    causal: ClassVar[bool] = True
     tiny_shape: ClassVar[FilmShape] = FilmShape(13, 32, 48)
 
     def __init__(self, force_zeros_for_empty_prompt: bool = False, **parts: Any) -> None:
@@ -77,7 +78,3 @@ class Mochi(Backbone):
             warnings.filterwarnings("ignore", message="In CPU autocast")  # which it asks for in float32
             output: Latents = denoiser(noisy, timestep=level.timestep.expand(len(noisy)), **embedding).sample
         return -output
-
-    def needed(self, latents: int, total: int) -> int:
-        """What comes later changes nothing."""
-        return latents

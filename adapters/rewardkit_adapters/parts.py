@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,10 @@ class Parts(Generator):
         device: where it computes.
         memory: what it does to save memory.
         steps: the decoder step by step, if it can be stepped through.
+        may_cut: whether leaving out later latents is a way to come near the film.
     """
 
+    may_cut: ClassVar[bool] = False
     steps: Steps | None = None
     vae: Any
     scheduler: Any
@@ -51,7 +53,8 @@ class Parts(Generator):
     def knobs(self) -> frozenset[str]:
         """What memory can be saved with."""
         found = {"checkpoint_denoiser", "checkpoint_vae", "tile_vae", "offload_vae", "text", "decode:full"}
-        return frozenset(found | ({"decode:window"} if self.steps else set()))
+        ways = {"decode:window": self.steps is not None, "decode:prefix": self.may_cut}
+        return frozenset(found | {way for way, there in ways.items() if there})
 
     def place(self, device: torch.device, memory: str | Memory = "auto") -> None:
         """Text encoders and autoencoder wait in main memory where they are told to."""

@@ -14,6 +14,7 @@ from rewardkit.engine.generator import Embedding, FilmShape, Level
 from rewardkit.engine.noise import Latents
 from rewardkit_adapters.backbone import Backbone
 from rewardkit_adapters.decoding import Steps
+from rewardkit_adapters.folder import Index
 from rewardkit_adapters.tiny import tiny_t5
 
 
@@ -57,6 +58,7 @@ class Wan(Backbone):
     expert_guidance: ClassVar[tuple[float, float]] = (4.0, 3.0)
     prompt_tokens: int = 512
     decoding: ClassVar[str] = "causal, latent by latent"
+    causal: ClassVar[bool] = True
     guidance = "two passes"
     kinds: ClassVar[tuple[str, ...]] = ("2.1", "2.2-a14b", "2.2-5b")
     tiny_shape: ClassVar[FilmShape] = FilmShape(9, 32, 64)
@@ -70,9 +72,9 @@ class Wan(Backbone):
         self.default_shape = FilmShape(121, 704, 1280) if expand_timesteps else FilmShape(81, 480, 832)
 
     @classmethod
-    def parts_of(cls, index: Mapping[str, Any]) -> Mapping[str, Any]:
+    def parts_of(cls, index: Index) -> Mapping[str, Any]:
         """With the second expert where there is one."""
-        two = (index.get("transformer_2") or [None])[0] is not None
+        two = index.kind_of("transformer_2") is not None
         return {**cls.parts, "transformer_2": WanTransformer3DModel} if two else cls.parts
 
     @classmethod
@@ -129,7 +131,3 @@ class Wan(Backbone):
     def layers_of_decoder(self) -> list[nn.Module]:
         """None: they remember by changing what they are given, so that only a whole step can be computed again."""
         return []
-
-    def needed(self, latents: int, total: int) -> int:
-        """What comes later changes nothing."""
-        return latents

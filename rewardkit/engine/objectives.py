@@ -27,6 +27,7 @@ from pydantic import (
 from torch import Tensor
 
 from rewardkit.engine.denoise import Guidance, guided_clean, level_at, told, walk
+from rewardkit.engine.generator import Level
 from rewardkit.engine.gradient_steps import GRADIENT_STEPS, GradientSteps
 from rewardkit.engine.noise import Latents, Levels
 from rewardkit.engine.statistics import PromptStatistics
@@ -80,6 +81,10 @@ class Objective(BaseModel, ABC):
     def scale(self) -> Guidance:
         """Guidance of the walk."""
         return Guidance(self.guidance, self.guidance_gradient)
+
+    def estimate(self, bench: Bench, group: Group, noisy: Latents, level: Level) -> Latents:
+        """The estimate of clean latents by the pass with the prompt alone."""
+        return bench.generator.predict_clean(noisy, level, told(bench.generator, level, group.words, self.scale()))
 
     def levels(self, bench: Bench) -> Levels:
         """The part of the chain that is walked."""
@@ -142,8 +147,7 @@ class RewardGradient(Objective):
         self, bench: Bench, group: Group, noisy: Latents, eps: Latents, levels: Levels
     ) -> Float[Tensor, " batch"]:
         """Error of the estimate of the noise at the walk's start, film by film."""
-        level = level_at(levels, 0, noisy)
-        clean = bench.generator.predict_clean(noisy, level, told(bench.generator, level, group.words, self.scale()))
+        clean = self.estimate(bench, group, noisy, level_at(levels, 0, noisy))
         return noise_error(levels, 0, clean, noisy, eps)
 
     def _ties(
@@ -154,10 +158,9 @@ class RewardGradient(Objective):
         goal = latents.detach() if group.clean is None else group.clean
         level = level_at(levels, number, goal)
         noisy = level.signal * goal + level.noise * eps
-        said = told(bench.generator, level, group.words, self.scale())
-        clean = bench.generator.predict_clean(noisy, level, said)
+        clean = self.estimate(bench, group, noisy, level)
         with bench.base(), torch.no_grad():
-            base = bench.generator.predict_clean(noisy, level, said)
+            base = self.estimate(bench, group, noisy, level)
         apart = (level.signal / level.noise * (clean - base)).pow(2).mean()
         return apart, noise_error(levels, number, clean, noisy, eps).mean()
 
@@ -222,7 +225,7 @@ class RewardWeighted(Objective):
         eps = bench.noise(group)
         level = level_at(bench.levels, number, made)
         noisy = level.signal * made + level.noise * eps
-        clean = bench.generator.predict_clean(noisy, level, told(bench.generator, level, group.words, self.scale()))
+        clean = self.estimate(bench, group, noisy, level)
         error = noise_error(bench.levels, number, clean, noisy, eps)
         return Loss((weights * error).sum() / total, judged.facts | {"reconstruction": float(error.detach().mean())})
 
