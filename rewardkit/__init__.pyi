@@ -1,4 +1,4 @@
-from .bench.report import write_report as write_report
+from .bench.pages.report import write_report as write_report
 from .engine.create import create_backbone as create_backbone
 from .engine.create import list_backbones as list_backbones
 from .engine.examples import Example as Example

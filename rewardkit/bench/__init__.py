@@ -1,1 +1,1 @@
-"""What people look at: the HTML report."""
+"""Measuring: suites that compare rewards, backbones and methods, and the pages that show what was found."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rewardkit.bench.before_after import ALL, BeforeAfter, Measure, before_and_after
-from rewardkit.bench.thumbnails import spread_over
-from rewardkit.bench.training_report import write_training_report
+from rewardkit.bench.pages.thumbnails import spread_over
+from rewardkit.bench.pages.training_report import write_training_report
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.examples import Example
 from rewardkit.engine.finetune import FinetuneResult, Finetuning, StepReport

@@ -22,8 +22,8 @@ def demo(
 
     Needs no weights but its own, and no network. Takes some minutes; a fine-tuning that was interrupted goes on.
     """
+    from rewardkit.bench.pages.report import write_report
     from rewardkit.bench.proof import CONFIG, headline, prove
-    from rewardkit.bench.report import write_report
     from rewardkit.cli.progress import Bar, ScoreProgress
     from rewardkit.cli.tables import echo_scores
     from rewardkit.errors import UsageError

@@ -16,8 +16,8 @@ def report(
     ] = 200,
 ) -> None:
     """Write one HTML page: of scores with the very frames that were scored, or of a fine-tuning with its guards."""
-    from rewardkit.bench.report import write_report
-    from rewardkit.bench.training_report import write_training_report
+    from rewardkit.bench.pages.report import write_report
+    from rewardkit.bench.pages.training_report import write_training_report
     from rewardkit.scoring.table import ScoreTable
 
     if scores.is_dir():

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rewardkit.bench.curve import Curve, FrameScore, draw_curve, frame_scores
-from rewardkit.bench.histogram import Histogram, histogram
-from rewardkit.bench.thumbnails import Strip
+from rewardkit.bench.pages.curve import Curve, FrameScore, draw_curve, frame_scores
+from rewardkit.bench.pages.histogram import Histogram, histogram
+from rewardkit.bench.pages.thumbnails import Strip
 from rewardkit.scoring.decimals import decimals_for
 from rewardkit.scoring.pairing import has_score
 from rewardkit.scoring.rows import PartScore, ScoreRow

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from rewardkit.bench.curve import HEIGHT, WIDTH
-from rewardkit.bench.line_chart import Point, line_chart
+from rewardkit.bench.pages.curve import HEIGHT, WIDTH
+from rewardkit.bench.pages.line_chart import Point, line_chart
 
 
 def test_steps_go_right_and_numbers_up() -> None:

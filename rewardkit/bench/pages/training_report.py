@@ -14,10 +14,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from rewardkit.bench.before_after import ALL, BeforeAfter, Pair
-from rewardkit.bench.curve import HEIGHT, WIDTH
-from rewardkit.bench.html import check_page, render
-from rewardkit.bench.line_chart import LineChart, Point, line_chart
-from rewardkit.bench.thumbnails import as_image, data_uri, spread_over
+from rewardkit.bench.pages.curve import HEIGHT, WIDTH
+from rewardkit.bench.pages.html import check_page, render
+from rewardkit.bench.pages.line_chart import LineChart, Point, line_chart
+from rewardkit.bench.pages.thumbnails import as_image, data_uri, spread_over
 from rewardkit.engine.finetune import StepReport
 from rewardkit.engine.guards import GuardSettings, Look, Verdict, judge
 from rewardkit.engine.run_folder import LOG, LOOKS, SAMPLES, SETTINGS

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from rewardkit.bench.numerals import duration, fixed
+from rewardkit.bench.pages.numerals import duration, fixed
 from rewardkit.errors import UsageError
 
 _HERE = Path(__file__).parent

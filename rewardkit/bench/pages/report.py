@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rewardkit.bench.curve import HEIGHT, WIDTH
-from rewardkit.bench.html import check_page, render
-from rewardkit.bench.page import build_page, pictured_frames
-from rewardkit.bench.thumbnails import read_strip
+from rewardkit.bench.pages.curve import HEIGHT, WIDTH
+from rewardkit.bench.pages.html import check_page, render
+from rewardkit.bench.pages.page import build_page, pictured_frames
+from rewardkit.bench.pages.thumbnails import read_strip
 from rewardkit.errors import NothingToDoError, UsageError
 from rewardkit.files import replacing
 from rewardkit.scoring.pairing import has_score

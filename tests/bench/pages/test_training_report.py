@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rewardkit.bench.before_after import ALL, BeforeAfter, Pair
-from rewardkit.bench.training_report import animation, write_training_report
+from rewardkit.bench.pages.training_report import animation, write_training_report
 from rewardkit.engine.finetune import StepReport
 from rewardkit.engine.guards import Look
 from rewardkit.engine.run_folder import LOG, LOOKS, SETTINGS

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from rewardkit.bench.curve import HEIGHT, WIDTH, FrameScore, draw_curve, frame_scores
-from rewardkit.bench.histogram import histogram
-from rewardkit.bench.numerals import duration, fixed
-from rewardkit.bench.thumbnails import read_strip, spread_over, thumbnail
+from rewardkit.bench.pages.curve import HEIGHT, WIDTH, FrameScore, draw_curve, frame_scores
+from rewardkit.bench.pages.histogram import histogram
+from rewardkit.bench.pages.numerals import duration, fixed
+from rewardkit.bench.pages.thumbnails import read_strip, spread_over, thumbnail
 from rewardkit.scoring.rows import PartScore
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewardkit.bench.curve import HEIGHT, WIDTH, line_through
+from rewardkit.bench.pages.curve import HEIGHT, WIDTH, line_through
 from rewardkit.scoring.decimals import decimals_for
 
 _ROOM = 0.06  # above and below what is drawn

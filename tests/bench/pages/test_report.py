@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from rewardkit.bench import thumbnails
-from rewardkit.bench.report import write_report
+from rewardkit.bench.pages.report import write_report
 from rewardkit.errors import NothingToDoError, OutputError, UnreadableVideoError, UsageError
 from rewardkit.scoring.rows import PartScore, ScoreHeader, ScoreRow
 from rewardkit.video import VideoFile, VideoInfo
@@ -383,7 +383,7 @@ def test_a_negative_number_of_thumbnails_is_a_usage_error(tmp_path):
 def test_a_report_that_fails_leaves_the_old_one_and_no_draft(tmp_path, monkeypatch):
     out = tmp_path / "r.html"
     out.write_text("old")
-    monkeypatch.setattr("rewardkit.bench.report.render", lambda *names, **words: 1 / 0)
+    monkeypatch.setattr("rewardkit.bench.pages.report.render", lambda *names, **words: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report([row()], None, out)
     assert out.read_text() == "old"
