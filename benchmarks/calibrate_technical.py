@@ -17,7 +17,7 @@ import math
 
 import torch
 from clips import FOLDERS, clip_name, find_clips, sample_frames
-from defects import PICTURE
+from rewardkit.bench.defects import PICTURE
 from recording import record
 from torch import Tensor
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from calibrate_technical import FIT
 from clips import FOLDERS, clip_name, find_clips, sample_frames
-from defects import PICTURE, TIME, Defect
 from recording import record
 from torch import Tensor
 
+from rewardkit.bench.defects import PICTURE, TIME, Clip, Defect
 from rewardkit.rewards.blockiness import Blockiness
 from rewardkit.rewards.colourfulness import Colourfulness
 from rewardkit.rewards.contrast import Contrast
@@ -56,6 +56,17 @@ FRAMES = 4
 TIME_FRAMES = 16
 
 Scores = dict[str, dict[str, list[float]]]  # reward, defect, strength 0..5
+
+
+def slowed(clip: Clip, factor: float) -> Clip:
+    """As many frames, but `factor` times slower: frames in between are blended."""
+    time = torch.arange(len(clip)) / factor
+    before = time.floor().long()
+    after = (before + 1).clamp(max=len(clip) - 1)
+    return torch.lerp(clip[before], clip[after], (time - before).view(-1, 1, 1, 1))
+
+
+ALL_TIME = TIME | {"slowed": Defect((1.25, 1.5, 2, 3, 5), "times slower, frames blended", slowed)}
 
 
 def score_all(clip: Tensor, rewards: list[ImageReward] | list[TemporalReward], defects: dict[str, Defect]) -> Scores:
@@ -94,7 +105,7 @@ def main(folders: list[Path]) -> None:
     with torch.no_grad():
         for path in find_clips(folders):
             picture[clip_name(path)] = score_all(sample_frames(path, FRAMES), PICTURE_REWARDS, PICTURE)
-            time[clip_name(path)] = score_all(read_video(path, range(TIME_FRAMES)), TIME_REWARDS, TIME)
+            time[clip_name(path)] = score_all(read_video(path, range(TIME_FRAMES)), TIME_REWARDS, ALL_TIME)
             print(clip_name(path), file=sys.stderr)
 
     fitted = [name for name in picture if name.startswith(FIT)]

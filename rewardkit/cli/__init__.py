@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from rewardkit.cli import catalog, compare, demo, download, env, export, finetune, generate, report, score, serve
+from rewardkit.cli import (
+    benchmark,
+    catalog,
+    compare,
+    demo,
+    download,
+    env,
+    export,
+    finetune,
+    generate,
+    report,
+    score,
+    serve,
+)
 from rewardkit.errors import RewardkitError
 
 app = typer.Typer(
@@ -22,6 +35,7 @@ COMMANDS = (
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(benchmark.app, name="benchmark")
 app.command("export-lora")(export.export)
 app.command("list")(catalog.list_known)
 app.command("info")(catalog.info)

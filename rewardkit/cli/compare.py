@@ -10,6 +10,7 @@ import typer
 from rewardkit.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from rewardkit.scoring.bootstrap import Interval
     from rewardkit.scoring.change import Change
     from rewardkit.scoring.comparison import Comparison
 
@@ -34,27 +35,36 @@ def compare(
             fg="yellow",
             err=True,
         )
-    compared = comparison.compare(*rows, seed=seed)
+    compared = comparison.compare(*rows, names=names_of(before, after), seed=seed)
     if as_json:
         echo_json(compared.model_dump())
     else:
         _show(compared)
 
 
+def names_of(before: Path, after: Path) -> tuple[str, str]:
+    """What tells the two files apart: their names, their folders' names, or only that one comes first."""
+    for names in ((before.stem, after.stem), (before.resolve().parent.name, after.resolve().parent.name)):
+        if names[0] != names[1]:
+            return names
+    return "before", "after"
+
+
 def _show(compared: Comparison) -> None:
     from rewardkit.cli.tables import echo_table
 
+    before, after = compared.names
     typer.echo(compared.verdict)
     typer.echo(compared.pairing)
     echo_table(
-        ("reward", "pairs", "wins", "ties", "win rate (95 %)", "before", "after", "change (95 %)"),
+        ("reward", "pairs", "wins", "ties", "win rate (95 %)", before, after, "change (95 %)"),
         [_change_cells(change) for change in (compared.total, *compared.parts)],
-        right=("pairs", "wins", "ties", "before", "after"),
+        right=("pairs", "wins", "ties", before, after),
     )
     if compared.worst:
         typer.echo("worst regressions")
         echo_table(
-            ("change", "before", "after", "video", "prompt"),
+            ("change", before, after, "video", "prompt"),
             [
                 (
                     f"{pair.difference:+.4f}",
@@ -65,12 +75,12 @@ def _show(compared: Comparison) -> None:
                 )
                 for pair in compared.worst
             ],
-            right=("change", "before", "after"),
+            right=("change", before, after),
         )
 
 
 def _change_cells(change: Change) -> tuple[str, ...]:
-    def between(interval: tuple[float, float] | None, form: str) -> str:
+    def between(interval: Interval | None, form: str) -> str:
         return "" if interval is None else f" ({interval[0]:{form}} to {interval[1]:{form}})"
 
     return (

@@ -52,9 +52,9 @@ def finetune(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune a backbone on a reward. Runs again from the last checkpoint."""
+    from rewardkit.bench.prompt_files import read_examples
     from rewardkit.cli.progress import Bar
     from rewardkit.cli.tables import echo_json
-    from rewardkit.cli.training_prompts import read_examples
     from rewardkit.config import load_config
     from rewardkit.engine.training import TrainingConfig, train
 

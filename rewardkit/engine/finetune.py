@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from rewardkit.engine.checkpoints import Checkpoints
+from rewardkit.engine.counting import CallCounter
 from rewardkit.engine.examples import Example, Starts, WordCache, check_examples, order
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.guards import Look, Verdict, judge
@@ -41,6 +42,7 @@ class StepReport(BaseModel):
         gradient_norm: of the LoRA, before it was shortened.
         learning_rate: in this step.
         seconds: it took.
+        denoiser_calls: films that went through the denoiser in it, recomputation included; None in logs of before.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +52,7 @@ class StepReport(BaseModel):
     gradient_norm: float
     learning_rate: float
     seconds: float
+    denoiser_calls: int | None = None
 
 
 class FinetuneResult(BaseModel):
@@ -114,6 +117,7 @@ class Finetuning:
         self.folder.claim(generator.name, reward.spec, self._examples, config)
         self.weights = lora_weights(generator) or add_lora(generator, config.lora)
         self.ranks.prepare(generator.denoisers().values(), list(self.weights.values()))
+        self._calls = CallCounter(generator.denoisers().values())
         device = next(iter(self.weights.values())).device
         shape = shape or generator.default_shape
         levels = generator.levels(config.walk_steps, shape)
@@ -191,7 +195,7 @@ class Finetuning:
         self.ranks.wait()
 
     def _take(self) -> StepReport:
-        start = time.perf_counter()
+        start, calls = time.perf_counter(), self._calls.films
         rate = self.config.learning_rate * min(1.0, (self.step + 1) / max(1, self.config.warmup))
         facts: dict[str, list[float]] = defaultdict(list)
         norms: list[float] = []
@@ -211,7 +215,12 @@ class Finetuning:
         means = {name: sum(one[name] for one in shared) / len(shared) for name in means}
         seconds = time.perf_counter() - start
         return StepReport(
-            step=self.step, facts=means, gradient_norm=max(norms), learning_rate=rate, seconds=round(seconds, 3)
+            step=self.step,
+            facts=means,
+            gradient_norm=max(norms),
+            learning_rate=rate,
+            seconds=round(seconds, 3),
+            denoiser_calls=self._calls.films - calls,
         )
 
     def _gradient(self) -> float:

@@ -30,6 +30,7 @@ def generate_folder(
     lora_strength: float = 1.0,
     lora_from: float = 1.0,
     batch_size: int = 8,
+    suffix: str = ".mp4",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Writes one film a prompt and seed into `out`, and gives the manifest with path, prompt and seed.
@@ -44,6 +45,7 @@ def generate_folder(
         seeds: each makes a film of every prompt.
         fps: frames a second of the files.
         steps, guidance, shape, lora_strength, lora_from, batch_size: see `generate`.
+        suffix: of the files; see `write_video`.
         progress: called with films done and films in all.
 
     Raises:
@@ -53,7 +55,7 @@ def generate_folder(
     """
     check_prompts(prompts)
     numbered = list(enumerate(prompts, start=1))
-    wanted = [(f"{n:04d}-{_slug(prompt)}-s{seed}.mp4", prompt, seed) for n, prompt in numbered for seed in seeds]
+    wanted = [(f"{n:04d}-{_slug(prompt)}-s{seed}{suffix}", prompt, seed) for n, prompt in numbered for seed in seeds]
     _write_manifest(out, wanted)
     size = generator.latent_shape(shape or generator.default_shape)
     left = [row for row in wanted if not (out / row[0]).exists()]

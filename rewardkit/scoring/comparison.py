@@ -10,7 +10,7 @@ from rewardkit.errors import UsageError
 from rewardkit.scoring.change import Change, ScoreOf, measure_change
 from rewardkit.scoring.pairing import Pairing, has_score, pair_rows
 from rewardkit.scoring.rows import ScoreRow
-from rewardkit.scoring.verdict import pairing_sentence, verdict
+from rewardkit.scoring.verdict import Names, pairing_sentence, verdict
 
 _EXAMPLES = 5
 
@@ -43,21 +43,26 @@ class Comparison(BaseModel):
 
     Attributes:
         verdict: one sentence.
+        names: what the two sets are called in it.
         pairing: one sentence on how rows were matched and what was left out.
         total: the reward asked for.
         parts: every reward of a weighted sum that all pairs have on both sides, before its coefficient.
         failed_pairs: matches left out because a side has no score.
-        worst, best: up to five pairs that fell most and rose most.
+        look_at: up to five videos of `after` that the verdict names, the worst first: those that fell most in the part
+            of the sum that fell in most pairs, or in `total` if it fell and no part did; empty where nothing fell.
+        worst, best: up to five pairs whose `total` fell most and rose most.
     """
 
     model_config = ConfigDict(frozen=True)
 
     verdict: str
+    names: tuple[str, str]
     pairing: str
     reward: str
     paired_by: str
     total: Change
     parts: list[Change]
+    look_at: list[str]
     worst: list[PairedScore]
     best: list[PairedScore]
     failed_pairs: int
@@ -68,44 +73,66 @@ class Comparison(BaseModel):
 
 
 def compare(
-    before: Sequence[ScoreRow], after: Sequence[ScoreRow], *, seed: int = 0, resamples: int = 10_000
+    before: Sequence[ScoreRow],
+    after: Sequence[ScoreRow],
+    *,
+    names: Names = ("before", "after"),
+    seed: int = 0,
+    resamples: int = 10_000,
 ) -> Comparison:
     """Compare two scored sets pair by pair: who wins, by how much, which reward fell, where it got worse.
 
-    Rows are matched by prompt (see `pair_rows`); their order does not matter. Intervals are percentile
-    intervals of the bootstrap over pairs, each pair one independent draw.
+    Rows are matched by prompt (see `pair_rows`); their order does not matter. Intervals take each pair for one
+    independent draw: see `bootstrap_interval` for mean changes, `win_rate_interval` for win rates.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    Args:
+        before, after: rows of each set.
+        names: what to call the sets.
+        seed, resamples: of the bootstrap.
 
     Raises:
-        UsageError: the sets were scored with different rewards, or rows cannot be matched.
+        UsageError: the sets were scored with different rewards or have one name, or rows cannot be matched.
     """
     if resamples < 1:
         raise UsageError(f"compare needs at least 1 resample: got {resamples}")
+    if names[0] == names[1]:
+        raise UsageError(f"compare needs two names: both sets are called {names[0]!r}")
     reward = _one_reward(before, after)
     pairing = pair_rows(before, after)
     total = measure_change(reward, pairing.pairs, _score, seed, resamples)
     parts = [measure_change(name, pairing.pairs, _part_score(name), seed, resamples) for name in _parts(pairing)]
+    fallen = sorted((part for part in parts if part.outcome == "fell"), key=lambda part: part.win_rate)
+    look_at = _look_at(pairing, total, fallen)
     examples = sorted(map(_paired_score, pairing.pairs), key=lambda pair: pair.difference)
-    sides = [
-        Side(rows=len(rows), failed=sum(not has_score(row) for row in rows), unpaired=unpaired)
-        for rows, unpaired in ((before, pairing.unpaired_before), (after, pairing.unpaired_after))
-    ]
     return Comparison(
-        verdict=verdict(total, parts),
-        pairing=pairing_sentence(pairing),
+        verdict=verdict(total, fallen, look_at, names, "prompt" if pairing.paired_by == "prompt" else "pair"),
+        names=names,
+        pairing=pairing_sentence(pairing, names),
         reward=reward,
         paired_by=pairing.paired_by,
         total=total,
         parts=parts,
+        look_at=look_at,
         worst=[pair for pair in examples if pair.difference < 0][:_EXAMPLES],
         best=[pair for pair in reversed(examples) if pair.difference > 0][:_EXAMPLES],
         failed_pairs=pairing.failed_pairs,
-        before=sides[0],
-        after=sides[1],
+        before=_side(before, pairing.unpaired_before),
+        after=_side(after, pairing.unpaired_after),
         seed=seed,
         resamples=resamples,
     )
+
+
+def _side(rows: Sequence[ScoreRow], unpaired: int) -> Side:
+    return Side(rows=len(rows), failed=sum(not has_score(row) for row in rows), unpaired=unpaired)
+
+
+def _look_at(pairing: Pairing, total: Change, fallen: Sequence[Change]) -> list[str]:
+    if not fallen and total.outcome != "fell":
+        return []
+    score = _part_score(fallen[0].name) if fallen else _score
+    changes = sorted((score(after) - score(before), after.path) for before, after in pairing.pairs)
+    return [path for change, path in changes if change < 0][:_EXAMPLES]
 
 
 def _one_reward(before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> str:

@@ -15,10 +15,11 @@ import torch
 from rewardkit.errors import BadInputError, RewardkitError
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward
+from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.journal import first_line
 from rewardkit.scoring.prompts import ScoreItem
 from rewardkit.types import Frames
-from rewardkit.video import VideoInfo, open_video
+from rewardkit.video import VideoFile, VideoInfo, open_video
 
 BYTES_AHEAD = 2**30
 """How much is decoded ahead of the reward; a minute of 1080p is several times as much, and is then decoded alone."""
@@ -51,26 +52,28 @@ class Decoded:
         return (self.plan.shape, self.frames.shape)
 
 
-def decode_ahead(items: Iterable[KeyedItem], reward: Reward, seed: int, num_workers: int) -> Iterator[Decoded]:
+def decode_ahead(
+    items: Iterable[KeyedItem], reward: Reward, seed: int, num_workers: int, alter: Alteration | None = None
+) -> Iterator[Decoded]:
     """The items decoded, in order. Ahead are at most two a worker, fewer where videos are large."""
     waiting: deque[Future[Decoded]] = deque()
     remaining = iter(items)
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
     try:
         for keyed in islice(remaining, num_workers):
-            waiting.append(pool.submit(_decode, keyed, reward, seed))
+            waiting.append(pool.submit(_decode, keyed, reward, seed, alter))
         while waiting:
             decoded = waiting.popleft().result()
             size = decoded.frames.nbytes if decoded.frames is not None else 0
             room = max(1, min(2 * num_workers, BYTES_AHEAD // max(1, size)))
             for keyed in islice(remaining, max(0, room - len(waiting))):
-                waiting.append(pool.submit(_decode, keyed, reward, seed))
+                waiting.append(pool.submit(_decode, keyed, reward, seed, alter))
             yield decoded
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(keyed: KeyedItem, reward: Reward, seed: int) -> Decoded:
+def _decode(keyed: KeyedItem, reward: Reward, seed: int, alter: Alteration | None) -> Decoded:
     start = time.perf_counter()
     info = None
     try:
@@ -80,7 +83,7 @@ def _decode(keyed: KeyedItem, reward: Reward, seed: int) -> Decoded:
                 info = video.info
                 plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))
                 try:
-                    frames = video.read(plan.index[0].tolist())
+                    frames = _read(video, plan, alter)
                 except BadInputError:
                     if video.info == info:
                         raise
@@ -94,6 +97,12 @@ def _decode(keyed: KeyedItem, reward: Reward, seed: int) -> Decoded:
             info,
             error=f"cannot decode: {type(error).__name__}: {first_line(error)}",
         )
+
+
+def _read(video: VideoFile, plan: FramePlan, alter: Alteration | None) -> Frames:
+    if alter is None:
+        return video.read(plan.index[0].tolist())
+    return alter.pictures(video.read(alter.order(video.info.num_frames)[plan.index[0]].tolist()))
 
 
 def frame_generator(seed: int, name: str) -> torch.Generator:

@@ -15,6 +15,7 @@ from rewardkit.errors import OutputError
 from rewardkit.reducers.create import create_reward
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
+from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.config import ScoreConfig
 from rewardkit.scoring.decoding import KeyedItem
 from rewardkit.scoring.identity import make_header, row_key
@@ -45,6 +46,7 @@ def score_folder(
     seed: int = 0,
     device: str = "auto",
     dtype: str = "auto",
+    alter: Alteration | None = None,
     progress: Progress | None = None,
 ) -> ScoreTable:
     """Scores every video that `source` names; one row a video.
@@ -67,6 +69,7 @@ def score_folder(
         seed: for samplers that draw frames at random; the draw also depends on the video's name, on nothing else.
         device: where the reward runs.
         dtype: precision of the reward's weights.
+        alter: what is done to videos before they are scored.
         progress: called with each new row, the videos done and all videos; first with None and those done before.
 
     Raises:
@@ -87,7 +90,15 @@ def score_folder(
     workers = num_workers if num_workers != "auto" else min(MOST_WORKERS, os.cpu_count() or 1)
     settings = {"source": _shown(source), "prompts": _shown(prompts), "prompt": prompt, "limit": limit}
     settings |= {"batch_size": batch_size, "num_workers": workers, "seed": seed}
-    header = make_header(built, settings, seed=seed, device=str(where), dtype=str(precision).removeprefix("torch."))
+    settings |= {"alter": alter.spec} if alter else {}
+    header = make_header(
+        built,
+        settings,
+        seed=seed,
+        device=str(where),
+        dtype=str(precision).removeprefix("torch."),
+        altered=alter.spec if alter else "",
+    )
     keyed = [KeyedItem(item, row_key(item, header.fingerprint)) for item in items]
 
     def score(remaining: Sequence[KeyedItem]) -> Iterator[ScoreRow]:
@@ -95,7 +106,7 @@ def score_folder(
         built.eval()  # a running scale must not learn from what it measures
         try:
             yield from score_items(
-                remaining, built, seed=seed, batch_size=batch_size, num_workers=workers, device=where
+                remaining, built, seed=seed, batch_size=batch_size, num_workers=workers, device=where, alter=alter
             )
         finally:
             built.train(was_training)

@@ -26,7 +26,7 @@ LIBRARIES = ("torch", "torchvision", "av", "open_clip_torch", "transformers", "t
 
 
 def make_header(
-    reward: Reward, configuration: Mapping[str, object], *, seed: int, device: str, dtype: str
+    reward: Reward, configuration: Mapping[str, object], *, seed: int, device: str, dtype: str, altered: str = ""
 ) -> ScoreHeader:
     """What all rows of a run share."""
     models = reward.models()
@@ -38,7 +38,7 @@ def make_header(
     learned = [[name, value.item()] for s in scales for name, value in s.items() if value.numel() == 1]
     return ScoreHeader(
         reward=reward.spec,
-        fingerprint=_digest([rewardkit.__version__, reward.spec, code, learned, dtype, seed]),
+        fingerprint=_digest([rewardkit.__version__, reward.spec, code, learned, dtype, seed, *filter(None, [altered])]),
         cwd=str(Path.cwd()),
         configuration=dict(configuration),
         versions=versions(),

@@ -13,6 +13,7 @@ from torch import Tensor
 from rewardkit.errors import RewardFailedError, RewardkitError
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward, RewardDetail
+from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.decoding import Decoded, KeyedItem, decode_ahead, milliseconds_since
 from rewardkit.scoring.journal import first_line
 from rewardkit.scoring.rows import PartScore, ScoreRow
@@ -52,6 +53,7 @@ def score_items(
     batch_size: int | Literal["auto"] = "auto",
     num_workers: int = 2,
     device: torch.device | None = None,
+    alter: Alteration | None = None,
 ) -> Iterator[ScoreRow]:
     """One row a video, in order. What goes wrong with a video stands in its row; the others are scored.
 
@@ -59,7 +61,7 @@ def score_items(
     changes a score. At most a few videos a worker are held in memory.
     """
     size = BatchSize(batch_size)
-    for batch in _batches(decode_ahead(items, reward, seed, num_workers), size):
+    for batch in _batches(decode_ahead(items, reward, seed, num_workers, alter), size):
         yield from _score_batch(batch, reward, size, device or torch.device("cpu"))
 
 

@@ -1,4 +1,4 @@
-"""Write h264."""
+"""Write h264, or arrays that lose nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Shaped
@@ -15,6 +16,7 @@ from rewardkit.errors import BadInputError, OutputError, UsageError
 from rewardkit.files import replacing
 from rewardkit.video.levels import level_problem, to_uint8
 
+ARRAY = ".npy"
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 BT709, LIMITED_RANGE = 1, 1
@@ -22,7 +24,7 @@ BT709, LIMITED_RANGE = 1, 1
 
 
 def write_video(path: str | Path, video: Shaped[Tensor, "frame 3 height width"], fps: float, *, crf: int = 18) -> None:
-    """Writes a video as h264 in .mp4, .m4v, .mov or .mkv; the file appears only when it is complete.
+    """Writes a video as h264 in .mp4, .m4v, .mov or .mkv, or as it is in .npy; the file appears only when it is complete.
 
     `video` is RGB, float in [0, 1] or uint8; it is written at its own size, in BT.709 and tagged so. Even
     sizes are yuv420p, which plays everywhere. An odd width or height cannot be halved for 4:2:0; such videos
@@ -30,7 +32,8 @@ def write_video(path: str | Path, video: Shaped[Tensor, "frame 3 height width"],
     x264's quality: 0 is lossless up to colour conversion, 18 looks lossless, 51 is worst. `fps` is in frames
     a second.
 
-    h264 loses some detail: the score of the file differs from the score of the tensor.
+    h264 loses some detail: the score of the file differs from the score of the tensor. `.npy` holds the 8 bits of
+    every pixel and no rate; films of few pixels, whose colours 4:2:0 would smear, belong there.
 
     Raises UsageError for a suffix, fps or crf that cannot be; BadInputError for a video of wrong shape, type
     or range; OutputError if the file cannot be written.
@@ -38,6 +41,9 @@ def write_video(path: str | Path, video: Shaped[Tensor, "frame 3 height width"],
     path = Path(path)
     _check(path, video, fps, crf)
     with replacing(path) as draft:
+        if path.suffix.lower() == ARRAY:
+            np.save(draft, to_uint8(video.detach()).cpu().numpy())
+            return
         try:
             _encode(draft, FORMATS[path.suffix.lower()], video, Fraction(fps).limit_denominator(65535), crf)
         except av.FFmpegError as error:
@@ -45,8 +51,8 @@ def write_video(path: str | Path, video: Shaped[Tensor, "frame 3 height width"],
 
 
 def _check(path: Path, video: Tensor, fps: float, crf: int) -> None:
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"write_video writes {', '.join(FORMATS)}: got {str(path)!r}")
+    if path.suffix.lower() not in (*FORMATS, ARRAY):
+        raise UsageError(f"write_video writes {', '.join(FORMATS)}, {ARRAY}: got {str(path)!r}")
     if not 0.01 <= fps <= 1000:
         raise UsageError(f"write_video needs between 0.01 and 1000 frames a second: got {fps}")
     if not 0 <= crf <= 51:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rewardkit.cli import compare
 from tests.cli.conftest import Result
 from tests.scoring.films import save_film
 
@@ -90,11 +91,24 @@ def two_runs(rewardkit: Run, tmp_path: Path) -> tuple[Path, Path]:
 def test_compare_answers_in_one_sentence_first(rewardkit: Run, two_runs: tuple[Path, Path]) -> None:
     result = rewardkit("compare", *two_runs)
     assert result.code == 0, result.err
-    assert "94 % of 8 pairs" in result.out.splitlines()[0]
+    assert "tuned beats base on" in result.out.splitlines()[0]
+    assert "94 % of 8 prompts" in result.out.splitlines()[0]
     compared = json.loads(rewardkit("compare", *two_runs, "--json").out)
     assert compared["total"]["wins"] == 7
     assert compared["total"]["ties"] == 1
     assert compared["total"]["difference"] == pytest.approx(0.0875, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "names"),
+    [
+        ("x/base.jsonl", "y/tuned.parquet", ("base", "tuned")),
+        ("base/rows.jsonl", "tuned/rows.jsonl", ("base", "tuned")),
+        ("x/rows.jsonl", "x/rows.parquet", ("before", "after")),
+    ],
+)
+def test_compare_calls_sets_by_what_tells_their_files_apart(before: str, after: str, names: tuple[str, str]) -> None:
+    assert compare.names_of(Path(before), Path(after)) == names
 
 
 def test_compare_warns_of_sets_that_were_scored_otherwise(

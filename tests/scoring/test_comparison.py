@@ -1,5 +1,4 @@
 import json
-import math
 import random
 import statistics
 
@@ -7,7 +6,6 @@ import numpy as np
 import pytest
 
 from rewardkit.errors import UsageError
-from rewardkit.scoring.change import bootstrap_interval
 from rewardkit.scoring.comparison import Comparison, compare
 from rewardkit.scoring.decimals import decimals_for
 from rewardkit.scoring.rows import PartScore, ScoreRow
@@ -49,77 +47,34 @@ def test_means_difference_and_win_rate_are_those_of_plain_arithmetic():
 
 
 def test_interval_of_two_pairs_is_their_range():
-    # resampled means are x, (x + y) / 2, y with chances 1/4, 1/2, 1/4
+    # resampled means are x, (x + y) / 2, y
     total = compare(rows([0.0, 0.0]), rows([0.1, 0.3], "b")).total
     assert total.difference_interval == pytest.approx((0.1, 0.3))
 
 
-def test_interval_of_zeros_and_ones_is_the_binomial_one():
-    count, share = 40, 0.3
-    values = np.array([1.0] * 12 + [0.0] * 28)
-    mass = [math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(count + 1)]
-    cumulative = np.cumsum(mass)
-    exact = [int(np.searchsorted(cumulative, q)) / count for q in (0.025, 0.975)]
-    # a quantile of 10,000 draws may land on the next attainable value
-    assert bootstrap_interval(values, seed=1) == pytest.approx(exact, abs=1 / count + 1e-9)
+def test_relative_change_is_a_share_of_the_mean_before():
+    assert compare(rows([0.0, 2.0]), rows([0.5, 1.0], "b")).total.relative == pytest.approx(-0.25)
+    assert compare(rows([-1.0, -3.0]), rows([-2.0, -4.0], "b")).total.relative == pytest.approx(-0.5)
 
 
-def test_interval_agrees_with_the_normal_one_for_many_pairs():
-    values = np.random.default_rng(0).normal(0.02, 0.1, size=2_000)
-    half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
-    # 2 % of the standard error from 10,000 draws, and the skew of this sample
-    assert bootstrap_interval(values) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.08 * half)
-
-
-def test_interval_equals_a_loop_over_resamples():
-    values = np.random.default_rng(3).normal(size=7)
-    draws = np.random.default_rng(5)
-    means = sorted(sum(values[i] for i in draws.integers(7, size=7)) / 7 for _ in range(400))
-    low, high = (np.interp(q * 399, range(400), means) for q in (0.025, 0.975))
-    assert bootstrap_interval(values, seed=5, resamples=400) == pytest.approx((low, high))
-
-
-def test_interval_does_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
-    values = np.random.default_rng(3).normal(size=50)
-    whole = bootstrap_interval(values, resamples=999)
-    monkeypatch.setattr("rewardkit.scoring.change._DRAWN_AT_ONCE", 120)
-    assert bootstrap_interval(values, resamples=999) == whole
-
-
-def test_interval_covers_the_truth_about_as_often_as_it_says():
-    source = np.random.default_rng(8)
-    covered = 0
-    for trial in range(400):
-        low, high = bootstrap_interval(source.normal(0.1, 1, size=30), seed=trial, resamples=500)
-        covered += low <= 0.1 <= high
-    # percentile intervals of 30 values reach about 0.935; 400 trials have a deviation of 0.012
-    assert 0.895 <= covered / 400 <= 0.975
-
-
-def test_too_small_a_nominal_level_would_fail_the_coverage_test():
-    source = np.random.default_rng(8)
-    covered = 0
-    for trial in range(400):
-        values = source.normal(0.1, 1, size=30)
-        low, high = bootstrap_interval(values, seed=trial, resamples=500)
-        middle = (low + high) / 2
-        covered += abs(middle - 0.1) <= (high - low) / 4
-    assert covered / 400 < 0.895
+@pytest.mark.parametrize(("before", "after"), [([1.0, -0.5], [1.0, 0.5]), ([0.2, 0.3], [0.2, -0.3]), ([0, 0], [1, 1])])
+def test_scores_of_both_signs_or_none_have_no_relative_change(before, after):
+    assert compare(rows(before), rows(after, "b")).total.relative is None
 
 
 def test_one_pair_has_no_interval_and_the_verdict_says_so():
     result = compare(rows([0.1]), rows([0.2], "b"))
     assert result.total.difference_interval is None
     assert result.total.win_rate_interval is None
-    assert "one pair gives no interval" in result.verdict
+    assert result.verdict == "after cannot be told from before on technical: one prompt gives no interval"
 
 
 def test_equal_scores_are_all_ties_and_no_change():
     result = compare(rows([0.1, 0.5, 0.7]), rows([0.1, 0.5, 0.7], "b"))
     assert (result.total.ties, result.total.win_rate, result.total.difference) == (3, 0.5, 0)
     assert result.total.difference_interval == (0, 0)
-    assert result.verdict.endswith("no score changed")
-    assert result.worst == result.best == []
+    assert result.verdict == "after and before score the same on technical in 3 prompts"
+    assert result.worst == result.best == result.look_at == []
 
 
 def test_same_seed_same_result_whatever_the_order_of_rows():
@@ -135,47 +90,124 @@ def test_same_seed_same_result_whatever_the_order_of_rows():
 # ---- what it says
 
 
-def test_verdict_claims_a_rise_when_the_interval_excludes_zero():
+def test_verdict_says_that_one_beats_the_other_by_name():
     after = [i / 10 + 0.05 + i / 100 for i in range(8)]
-    result = compare(rows([i / 10 for i in range(8)]), rows(after, "b"))
+    result = compare(rows([i / 10 for i in range(8)]), rows(after, "b"), names=("base", "tuned"))
     assert result.total.outcome == "rose"
-    assert result.verdict.startswith("after beats before on technical in 100 % of 8 pairs (95 %: 100 % to 100 %)")
-    assert result.verdict.endswith("a rise")
+    # Wilson: 8 / (8 + 1.96**2) = 0.68
+    assert result.verdict == "tuned beats base on technical in 100 % of 8 prompts (95 %: 68 to 100 %)"
+    assert result.look_at == []
 
 
-def test_verdict_claims_a_fall_the_other_way_round():
-    result = compare(rows([i + 0.5 for i in range(8)]), rows(range(8), "b"))
+def test_verdict_says_that_one_loses_to_the_other_and_where():
+    before = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+    after = [0.5, 1.4, 2.3, 3.2, 4.1, 5.0, 5.9, 8.1, 9.0]
+    result = compare(rows(before), rows(after, "b"), names=("base", "tuned"))
     assert result.total.outcome == "fell"
-    assert result.verdict.endswith("mean change -0.50 (-0.50 to -0.50): a fall")
+    # (18.84 -+ 1.96 * sqrt(5 - 1 + 3.415)) / 25.68 of 7.5 losses in 9
+    assert result.verdict == (
+        "tuned loses to base on technical in 83 % of 9 prompts (95 %: 53 to 94 %; 1 tie counted half); "
+        "look at these five: 6.mp4, 5.mp4, 4.mp4, 3.mp4, 2.mp4"
+    )
+    assert result.look_at == ["b/6.mp4", "b/5.mp4", "b/4.mp4", "b/3.mp4", "b/2.mp4"]
 
 
 def test_verdict_claims_nothing_when_the_interval_includes_zero():
     result = compare(rows([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), rows([0.2, 0.1, 0.5, 0.3, 0.6, 0.5], "b"))
     assert result.total.outcome == "unclear"
-    assert result.verdict.endswith("not distinguishable from no change")
+    assert result.verdict == (
+        "after cannot be told from before on technical: it wins in 50 % of 6 prompts (95 %: 19 to 81 %)"
+    )
+
+
+def test_verdict_says_that_a_mean_rose_without_a_majority():
+    change = [5.0] * 10 + [-0.1] * 10
+    result = compare(rows([1.0] * 20), rows([1 + c for c in change], "b"))
+    assert result.total.outcome == "rose"
+    assert result.verdict == (
+        "after beats before on technical only on average (+2.5): it wins in 50 % of 20 prompts (95 %: 30 to 70 %)"
+    )
+
+
+def test_verdict_claims_no_win_from_a_majority_without_a_clear_mean():
+    result = compare(rows([0.0] * 20), rows([0.1] * 18 + [-1.0] * 2, "b"))
+    assert result.verdict == (
+        "after cannot be told from before on technical: it wins in 90 % of 20 prompts (95 %: 70 to 97 %), "
+        "but on average may not differ (-0.010)"
+    )
 
 
 def test_verdict_claims_nothing_from_five_pairs_that_all_rose():
     result = compare(rows([0.1] * 5), rows([0.2, 0.3, 0.4, 0.5, 0.6], "b"))
     assert result.total.difference_interval[0] > 0
     assert result.total.outcome == "unclear"
-    assert "too few pairs to rule out chance" in result.verdict
+    assert result.verdict.endswith(
+        "cannot be told from before on technical: 5 prompts are too few, at least 6 are needed"
+    )
 
 
-def test_verdict_counts_ties():
-    result = compare(rows([0.1, 0.2]), rows([0.1, 0.3], "b"))
-    assert "75 % of 2 pairs" in result.verdict
-    assert "1 tie counted half" in result.verdict
+def test_verdict_says_a_hundred_percent_only_of_all():
+    result = compare(rows([0.0] * 300), rows([-0.1] + [0.1] * 299, "b"))
+    assert "in 99 % of 300 prompts" in result.verdict
 
 
-def test_a_part_that_fell_is_in_the_verdict():
-    total = "0.7*up+0.3*down"
-    before = [row(f"{i}.mp4", 0.1, f"p{i}", total, {"up": 0.1, "down": 0.5}) for i in range(9)]
-    after = [row(f"{i}.mp4", 0.2 + i / 50, f"p{i}", total, {"up": 0.6, "down": 0.3}) for i in range(9)]
+def test_verdict_counts_pairs_where_a_prompt_occurs_twice():
+    before = [row(f"a/{i}.mp4", 0.1, "cat") for i in range(7)]
+    after = [row(f"b/{i}.mp4", 0.2 + i / 10, "cat") for i in range(7)]
+    assert "100 % of 7 pairs" in compare(before, after).verdict
+
+
+def of_sum(parts, folder="a"):
+    """Rows of a sum whose total rises, with these scores of the parts."""
+    return [
+        row(f"{folder}/{i}.mp4", 0.1 + (folder == "b"), f"p{i}", "sum", dict(zip(parts, scores, strict=True)))
+        for i, scores in enumerate(zip(*parts.values(), strict=True))
+    ]
+
+
+def test_a_part_that_fell_is_in_the_verdict_with_the_videos_where_it_fell_most():
+    before = of_sum({"up": [0.1] * 9, "down": [0.5] * 9})
+    after = of_sum({"up": [0.6] * 9, "down": [0.38, 0.46, 0.45, 0.48, 0.47, 0.44, 0.43, 0.41, 0.44]}, "b")
     result = compare(before, after)
     assert [(part.name, part.outcome) for part in result.parts] == [("up", "rose"), ("down", "fell")]
-    assert result.parts[1].difference == pytest.approx(-0.2)
-    assert "fallen: down (-0.20" in result.verdict
+    # 0.54 of 4.5
+    assert result.verdict.endswith("; down fell 12 %: look at these five: 0.mp4, 7.mp4, 6.mp4, 5.mp4, 8.mp4")
+    assert result.look_at == ["b/0.mp4", "b/7.mp4", "b/6.mp4", "b/5.mp4", "b/8.mp4"]
+
+
+def test_of_two_fallen_parts_the_one_that_fell_in_most_pairs_leads():
+    before = of_sum({"some": [1.0] * 9, "all": [2.0] * 9})
+    after = of_sum({"some": [0.5] * 8 + [1.1], "all": [1.9] * 8 + [1.0]}, "b")
+    result = compare(before, after)
+    assert "; all fell 10 %, some fell 43 %: look at these five, for all: 8.mp4, 0.mp4" in result.verdict
+
+
+def test_a_fall_of_scores_around_zero_is_in_the_unit_of_the_reward():
+    before = of_sum({"a": [0.1, -0.1] * 4, "b": [-0.001] * 8})
+    after = of_sum({"a": [-0.3, -0.5] * 4, "b": [-0.5] * 8}, "b")
+    assert "; a fell by 0.40, b fell by 0.50: look" in compare(before, after).verdict
+
+
+def test_a_small_fall_is_not_rounded_to_none():
+    result = compare(of_sum({"down": [1.0] * 8}), of_sum({"down": [0.9982] * 8}, "b"))
+    assert "; down fell 0.2 %: look" in result.verdict
+
+
+def test_videos_of_one_file_name_are_told_apart_by_their_paths():
+    before = [row(f"a/{i}/x.mp4", 1.0, f"p{i}") for i in range(6)]
+    after = [row(f"b/{i}/x.mp4", 0.5 - i / 10, f"p{i}") for i in range(6)]
+    assert "look at these five: b/5/x.mp4, b/4/x.mp4," in compare(before, after).verdict
+
+
+def test_a_verdict_with_a_file_name_that_is_no_unicode_can_be_printed():
+    before = [row(f"a/{i}\udcff.mp4", 1.0, f"p{i}") for i in range(6)]
+    after = [row(f"b/{i}\udcff.mp4", 0.5, f"p{i}") for i in range(6)]
+    assert "0\\udcff.mp4" in compare(before, after).verdict.encode("utf-8").decode()
+
+
+def test_one_name_for_both_sets_is_a_usage_error():
+    with pytest.raises(UsageError, match="both sets are called 'base'"):
+        compare(rows([0.1]), rows([0.2]), names=("base", "base"))
 
 
 def test_only_parts_that_every_row_has_are_compared():
@@ -259,6 +291,11 @@ def test_unpaired_and_failed_rows_are_counted_and_named():
         "1 pair, matched by prompt; left out: 2 rows of before without a partner, "
         "1 row of after without a partner, 3 pairs with a failed side"
     )
+
+
+def test_rows_left_out_are_of_a_set_by_its_name():
+    result = compare(rows([0.1, 0.2]), rows([0.1], "b"), names=("base", "tuned"))
+    assert "1 row of base without a partner" in result.pairing
 
 
 def test_nothing_left_out_is_said_too():

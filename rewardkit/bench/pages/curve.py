@@ -78,13 +78,18 @@ def draw_curve(scores: Sequence[FrameScore], num_frames: int | None, overall: fl
     low, high = min(s.score for s in scores), max(s.score for s in scores)
     missing = max(overall * _LEAST_SHARE - (high - low), 0.0)
     bottom, top = low - missing / 2, high + missing / 2
+    return curve_between(bottom, top, scores, num_frames)
+
+
+def curve_between(low: float, high: float, scores: Sequence[FrameScore], num_frames: int | None) -> Curve:
+    """The curve of one video on an axis from `low` to `high`; at least one score."""
     last = max([(num_frames or 1) - 1, *(s.frame for s in scores)])
     dots = tuple(
         Dot(
             x=WIDTH * (s.frame / last if last else 0.5),
-            y=HEIGHT * ((top - s.score) / (top - bottom) if top > bottom else 0.5),
+            y=HEIGHT * ((high - s.score) / (high - low) if high > low else 0.5),
             of=s,
         )
         for s in scores
     )
-    return Curve(dots, bottom, top, last)
+    return Curve(dots, low, high, last)

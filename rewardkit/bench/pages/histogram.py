@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rewardkit.bench.pages.axis import rounded_up
+
 _FEWEST_BINS, _MOST_BINS = 10, 30
-_ROUND_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,8 @@ def histogram(scores: Sequence[float]) -> Histogram | None:
     low, high = float(values.min()), float(values.max())
     lower, upper = np.quantile(values, [0.25, 0.75])
     width = float(2 * (upper - lower) / len(values) ** (1 / 3))
-    step = _rounded_up(min(max(width, (high - low) / _MOST_BINS), (high - low) / _FEWEST_BINS))
+    step = rounded_up(min(max(width, (high - low) / _MOST_BINS), (high - low) / _FEWEST_BINS))
     first = math.floor(low / step)
     borders = step * np.arange(first, max(math.floor(high / step), first) + 2)
     counts, _ = np.histogram(values, borders)
     return Histogram(tuple(borders.tolist()), tuple(counts.tolist()))
-
-
-def _rounded_up(width: float) -> float:
-    power = 10.0 ** math.floor(math.log10(width))
-    return next(step * power for step in _ROUND_STEPS if step * power >= width * (1 - 1e-9))

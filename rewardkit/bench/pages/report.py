@@ -48,7 +48,7 @@ def write_report(rows: Iterable[ScoreRow], header: ScoreHeader | None, out: Path
         page = build_page(rewards[0], rows, dict(zip(pictured, strips, strict=True)))
     html = render(
         "report.html.j2",
-        ["report.css"],
+        ["base.css", "report.css"],
         ["report.js", "theme.js"],
         page=page,
         header=header,

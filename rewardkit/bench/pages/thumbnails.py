@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from rewardkit.errors import RewardkitError
-from rewardkit.video import open_video
+from rewardkit.video import VideoFile, open_video
 
 ItemT = TypeVar("ItemT")
 
@@ -47,18 +47,21 @@ class Strip:
 def read_strip(path: Path, frame_index: Sequence[int]) -> Strip:
     """Thumbnails of those frames of the video at `path`; a video that cannot be read gives its problem."""
     wanted = spread_over(sorted(set(frame_index)), MAX_PICTURES)
-    pictures: list[Thumbnail] = []
     try:
         with open_video(path) as video:
-            at_once = max(1, _BYTES_AT_ONCE // (3 * video.info.height * video.info.width))
-            for first in range(0, len(wanted), at_once):
-                numbers = wanted[first : first + at_once]
-                frames = video.read(numbers)
-                pictures += [thumbnail(n, frame) for n, frame in zip(numbers, frames, strict=True)]
+            pictures = [thumbnail(number, frame) for number, frame in read_frames(video, wanted)]
     # ValueError: a path that no file system can hold, such as one with a NUL
     except (RewardkitError, OSError, ValueError) as error:
         return Strip(problem=str(error))
     return Strip(tuple(pictures))
+
+
+def read_frames(video: VideoFile, index: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 height width"]]]:
+    """Number and picture of each of those frames, read a few at a time: those of a large video fill gigabytes."""
+    at_once = max(1, _BYTES_AT_ONCE // (3 * video.info.height * video.info.width))
+    for first in range(0, len(index), at_once):
+        numbers = index[first : first + at_once]
+        yield from zip(numbers, video.read(numbers), strict=True)
 
 
 def thumbnail(number: int, frame: UInt8[Tensor, "3 height width"]) -> Thumbnail:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import statistics
 from collections.abc import Sequence
@@ -10,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import UInt8
-from torch import Tensor
-
 from rewardkit.bench.before_after import ALL, BeforeAfter, Pair
 from rewardkit.bench.pages.curve import HEIGHT, WIDTH
+from rewardkit.bench.pages.film import animation
 from rewardkit.bench.pages.html import check_page, render
 from rewardkit.bench.pages.line_chart import LineChart, Point, line_chart
-from rewardkit.bench.pages.thumbnails import as_image, data_uri, spread_over
+from rewardkit.bench.pages.thumbnails import data_uri, spread_over
 from rewardkit.engine.finetune import StepReport
 from rewardkit.engine.guards import GuardSettings, Look, Verdict, judge
 from rewardkit.engine.run_folder import LOG, LOOKS, SAMPLES, SETTINGS
@@ -26,7 +23,6 @@ from rewardkit.files import replacing
 from rewardkit.scoring.decimals import decimals_for
 
 _FILMS = 24
-_MILLISECONDS = 160  # a frame
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ def write_training_report(run: Path, out: Path, measured: BeforeAfter | None = N
     guards = GuardSettings.model_validate(facts["settings"]["guards"])
     html = render(
         "training_report.html.j2",
-        ["report.css", "training_report.css"],
+        ["base.css", "training_report.css"],
         ["theme.js"],
         facts=facts,
         settings=json.dumps(facts["settings"], indent=2, ensure_ascii=False),
@@ -176,11 +172,3 @@ def _decimals(looks: Sequence[Look], reward: str) -> dict[str, int]:
 def _films(pairs: Sequence[Pair]) -> list[Film]:
     """Some, evenly chosen, as animated pictures."""
     return [Film(pair, animation(pair.film_before), animation(pair.film_after)) for pair in spread_over(pairs, _FILMS)]
-
-
-def animation(film: UInt8[Tensor, "frame 3 height width"], milliseconds: int = _MILLISECONDS) -> str:
-    """A film as an animated, lossless WebP picture that repeats for ever, as a data URI."""
-    frames = list(map(as_image, film))
-    data = io.BytesIO()
-    frames[0].save(data, "WEBP", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, lossless=True)
-    return data_uri(data.getvalue(), "webp")

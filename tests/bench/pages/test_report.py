@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rewardkit.bench import thumbnails
+from rewardkit.bench.pages import thumbnails
 from rewardkit.bench.pages.report import write_report
 from rewardkit.errors import NothingToDoError, OutputError, UnreadableVideoError, UsageError
 from rewardkit.scoring.rows import PartScore, ScoreHeader, ScoreRow

@@ -1,0 +1,131 @@
+"""Scores of films by prompt and seed: their means with intervals over prompts, and differences film by film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from rewardkit.bench.filming import FilmSet, Key
+from rewardkit.bench.pages.thumbnails import spread_over
+from rewardkit.bench.result import Estimate
+from rewardkit.bench.suites import Suite
+from rewardkit.errors import BadInputError
+from rewardkit.reducers.reward import Reward
+from rewardkit.scoring.bootstrap import bootstrap_interval
+from rewardkit.scoring.change import Change, measure_change
+from rewardkit.scoring.folder import Progress, score_folder
+from rewardkit.scoring.rows import ScoreRow
+from rewardkit.video import open_video
+
+DIVERSITY = "diversity"
+_FRAMES = 8  # of each film, by which films of one prompt are told apart
+
+
+@dataclass
+class FilmScores:
+    """Of one set of films by one reward.
+
+    Attributes:
+        rows: those with a score, by prompt and seed.
+        failed: sentences of the others.
+    """
+
+    rows: dict[Key, ScoreRow] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[Key, float]:
+        """The scores."""
+        return {key: row.score for key, row in self.rows.items() if row.score is not None}
+
+
+def score_films(
+    films: FilmSet, reward: Reward, out: Path, suite: Suite, keep: set[str], progress: Progress | None = None
+) -> FilmScores:
+    """Scores of the films of the prompts in `keep`; rows in `out` are not made again."""
+    paths = [path for path, key in films.keys.items() if key[0] in keep]
+    table = score_folder(
+        paths,
+        reward,
+        prompts={str(path): films.keys[path][0] for path in paths},
+        out=out,
+        seed=suite.seed,
+        device=suite.device,
+        dtype=suite.dtype,
+        progress=progress,
+    )
+    found = FilmScores()
+    for row in table:
+        if row.score is None:
+            found.failed.append(row.error or f"{row.path}: no score")
+        else:
+            found.rows[films.keys[Path(row.path).absolute()]] = row
+    return found
+
+
+def film_diversity(films: FilmSet, keep: set[str]) -> dict[Key, float]:
+    """Mean absolute difference between films of one prompt, by prompt; its seed is empty. RGB in [0, 1]."""
+    by_prompt: dict[str, list[Path]] = {}
+    for path, (prompt, _) in films.keys.items():
+        if prompt in keep:
+            by_prompt.setdefault(prompt, []).append(path)
+    found: dict[Key, float] = {}
+    for prompt, paths in by_prompt.items():
+        made = [_some_frames(path) for path in paths]
+        if len(made) > 1 and len({film.shape for film in made}) == 1:
+            found[prompt, ""] = float(np.mean([np.abs(a - b).mean() for a, b in combinations(made, 2)])) / 255
+    return found
+
+
+def _some_frames(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    try:
+        with open_video(path) as video:
+            numbers = spread_over(range(video.info.num_frames), _FRAMES)
+            return video.read(numbers).numpy().astype(np.float32)
+    except BadInputError:  # its rows say so
+        return np.empty(0, np.float32)
+
+
+def by_prompt(values: Mapping[Key, float], prompts: Sequence[str]) -> dict[str, float]:
+    """Mean over seeds of every one of these prompts that has a number."""
+    found: dict[str, list[float]] = {}
+    for (prompt, _), value in values.items():
+        found.setdefault(prompt, []).append(value)
+    return {prompt: float(np.mean(found[prompt])) for prompt in prompts if prompt in found}
+
+
+def mean_of(values: Mapping[str, float], seed: int) -> Estimate | None:
+    """The mean over prompts with its interval; None of nothing."""
+    if not values:
+        return None
+    numbers = np.array(list(values.values()))
+    low, high = bootstrap_interval(numbers, seed=seed) or (None, None)
+    return Estimate(value=float(numbers.mean()), low=low, high=high, count=len(numbers))
+
+
+def change_of(name: str, before: Mapping[str, float], after: Mapping[str, float], seed: int) -> Change | None:
+    """From one to the other over the prompts that both have; None where they share none."""
+    pairs = [(before[prompt], after[prompt]) for prompt in before if prompt in after]
+    return measure_change(name, pairs, float, seed) if pairs else None
+
+
+def difference_in(change: Change | None) -> Estimate | None:
+    """The mean difference of a change, with its interval."""
+    if change is None:
+        return None
+    low, high = change.difference_interval or (None, None)
+    return Estimate(value=change.difference, low=low, high=high, count=change.pairs)
+
+
+def averaged(sets: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean over sets of the prompts that all of them have."""
+    shared = [prompt for prompt in sets[0] if all(prompt in one for one in sets)]
+    return {prompt: float(np.mean([one[prompt] for one in sets])) for prompt in shared}
+
+
+Shown = Callable[[str, int, int, str], None]
+"""Is told what is being done, how much of how much, and a note."""

@@ -1,0 +1,299 @@
+"""What a benchmark is told: one model a kind, from a TOML or YAML file; unknown keys are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from rewardkit.config import load_config
+from rewardkit.engine.memory import AnyMemory
+from rewardkit.engine.settings import FinetuneConfig
+
+SuiteT = TypeVar("SuiteT", bound="Suite")
+MINIWORLD = "miniworld"
+"""Stands for the prompts, clips and truths that come with the package."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Suite(_Part):
+    """What all benchmarks are told.
+
+    Attributes:
+        title: of the page.
+        seed: of bootstraps, and of frames that are drawn at random.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: of rewards.
+    """
+
+    kind: ClassVar[str]
+    title: str = ""
+    seed: NonNegativeInt = 0
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def beside(self, folder: Path) -> Self:
+        """The same suite with relative paths taken from `folder`."""
+        return self
+
+
+class VideoSet(_Part):
+    """Videos to score, and what people said of them.
+
+    Attributes:
+        name: in tables.
+        source: folder, glob, manifest or file.
+        prompts: as in `score_folder`.
+        ratings: CSV with the columns `path` and `rating`, higher is better.
+        preferences: CSV with the columns `first`, `second` (paths) and `preferred`: first, second or tie.
+        labels: whose word ratings and preferences are.
+    """
+
+    name: str = Field(min_length=1)
+    source: str
+    prompts: str = "auto"
+    ratings: Path | None = None
+    preferences: Path | None = None
+    labels: str = "people"
+
+    def beside(self, folder: Path) -> VideoSet:
+        """With relative paths taken from `folder`."""
+        keywords = ("auto", "sidecar", "filename", "none")
+        return self.model_copy(
+            update={
+                "source": str(folder / self.source),
+                "prompts": self.prompts if self.prompts in keywords else str(folder / self.prompts),
+                "ratings": self.ratings and folder / self.ratings,
+                "preferences": self.preferences and folder / self.preferences,
+            }
+        )
+
+
+class RewardsSuite(Suite):
+    """Which reward should I take?
+
+    Attributes:
+        rewards: lines as `create_reward` reads them.
+        videos: sets; none takes films of the mini world in every quality, whose truth stands in for people.
+        defects: ways of spoiling, by name; see `rewardkit.bench.defects`.
+        resolutions: shares of width and height at which videos are scored again.
+        codecs: qualities of x264 (crf) at which videos are written and scored again.
+        frames: samplers, each of which takes the place of the reward's own.
+        most: videos that defects, resolutions, codecs and samplers are tried on, evenly chosen from all.
+    """
+
+    kind: ClassVar[str] = "rewards"
+    rewards: tuple[str, ...] = Field(min_length=1)
+    videos: tuple[VideoSet, ...] = ()
+    defects: tuple[str, ...] = ("blur", "noise", "jpeg", "desaturation", "frozen", "shuffled", "wrong prompt")
+    resolutions: tuple[PositiveFloat, ...] = (0.75, 0.5)
+    codecs: tuple[NonNegativeInt, ...] = (28, 38)
+    frames: tuple[str, ...] = ("first:1", "index:0,-1", "uniform:4", "uniform:8", "segments:4", "all")
+    most: PositiveInt = 16
+
+    def beside(self, folder: Path) -> RewardsSuite:
+        """See `Suite.beside`."""
+        return self.model_copy(update={"videos": tuple(one.beside(folder) for one in self.videos)})
+
+    @model_validator(mode="after")
+    def _different(self) -> RewardsSuite:
+        _all_different("reward", self.rewards)
+        _all_different("set of videos", [one.name for one in self.videos])
+        return self
+
+
+class Films(_Part):
+    """Of which prompts and noise films are made, and how they are measured.
+
+    Attributes:
+        prompts: a file of prompts (.txt, or a manifest) for each split; empty takes the mini world's splits.
+        each: prompts a split, from its first on; of the mini world 24 at most.
+        film_seeds: each makes a film of every prompt; 2 or more tell diversity.
+        steps: of the walk.
+        guidance: scale; None is the backbone's own.
+        frames, height, width: None is the backbone's own.
+        fps: of the files.
+        files: `mp4`, which plays everywhere, or `npy`, which loses nothing: for films of few pixels.
+        batch_size: films made at once.
+    """
+
+    prompts: dict[str, Path] = {}
+    each: PositiveInt = 8
+    film_seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1)
+    steps: PositiveInt = 20
+    guidance: float | None = None
+    frames: PositiveInt | None = None
+    height: PositiveInt | None = None
+    width: PositiveInt | None = None
+    fps: PositiveFloat = 8.0
+    files: Literal["mp4", "npy"] = "mp4"
+    batch_size: PositiveInt = 8
+
+    def beside(self, folder: Path) -> Films:
+        """With relative paths taken from `folder`."""
+        return self.model_copy(update={"prompts": {name: folder / path for name, path in self.prompts.items()}})
+
+
+class Entry(_Part):
+    """A backbone, with or without a LoRA; or a folder of films that were made elsewhere.
+
+    Attributes:
+        name: in tables.
+        backbone, model, dtype, memory: see `create_backbone`.
+        lora: folder that a fine-tuning wrote.
+        lora_strength: how much of it counts.
+        folder: films made elsewhere, instead of a backbone; scored with `videos` as the manifest that tells prompts
+            (and seeds, in a column `seed`).
+        manifest: see `folder`; None is `prompts.csv` in it.
+    """
+
+    name: str = Field(min_length=1)
+    backbone: str | None = None
+    model: str | None = None
+    dtype: str = "auto"
+    memory: AnyMemory = "auto"
+    lora: Path | None = None
+    lora_strength: float = 1.0
+    guidance: float | None = None
+    folder: Path | None = None
+    manifest: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Entry:
+        if (self.backbone is None) == (self.folder is None):
+            raise ValueError(f"the entry {self.name!r} needs either a backbone or a folder of films")
+        return self
+
+    def beside(self, folder: Path) -> Entry:
+        """With relative paths taken from `folder`."""
+        model = self.model
+        if model is not None and (folder / model).exists():
+            model = str(folder / model)
+        return self.model_copy(
+            update={
+                "model": model,
+                "lora": self.lora and folder / self.lora,
+                "folder": self.folder and folder / self.folder,
+                "manifest": self.manifest and folder / self.manifest,
+            }
+        )
+
+
+class BackbonesSuite(Suite):
+    """Which backbone should I take? Did the tuning help?
+
+    Attributes:
+        rewards: to measure films with.
+        entries: to compare; the first is what others are compared with.
+        films: what is made.
+    """
+
+    kind: ClassVar[str] = "backbones"
+    rewards: tuple[str, ...] = Field(min_length=1)
+    entries: tuple[Entry, ...] = Field(min_length=1)
+    films: Films = Films()
+
+    def beside(self, folder: Path) -> BackbonesSuite:
+        """See `Suite.beside`."""
+        entries = tuple(one.beside(folder) for one in self.entries)
+        return self.model_copy(update={"entries": entries, "films": self.films.beside(folder)})
+
+    @model_validator(mode="after")
+    def _different(self) -> BackbonesSuite:
+        _all_different("reward", self.rewards)
+        _all_different("entry", [one.name for one in self.entries])
+        return self
+
+
+class Method(_Part):
+    """A way to fine-tune.
+
+    Attributes:
+        name: in tables.
+        settings: what it changes in the suite's `settings`, as a fine-tuning reads them.
+        reward: to train on; None is the suite's.
+    """
+
+    name: str = Field(min_length=1)
+    settings: dict[str, Any] = {}
+    reward: str | None = None
+
+
+class MethodsSuite(Suite):
+    """Which way to fine-tune is best, at equal cost?
+
+    Attributes:
+        backbone, model, memory: that is tuned; see `create_backbone`.
+        reward: to train on.
+        rewards: to measure films with; the first is the one that tables are of.
+        training: file of prompts, or manifest of clips; None takes clips of the mini world.
+        methods: to compare; the first is what others are compared with.
+        settings: of every fine-tuning; `steps` is set by the budgets.
+        seeds: each trains every method once.
+        calls: films through the denoiser that a training may take, recomputation included.
+        seconds: that a training may take; None is what the first method takes for its calls, seed by seed.
+        films: what is made of every LoRA.
+    """
+
+    kind: ClassVar[str] = "methods"
+    backbone: str = MINIWORLD
+    model: str | None = None
+    memory: AnyMemory = "auto"
+    reward: str
+    rewards: tuple[str, ...] = Field(min_length=1)
+    training: Path | None = None
+    methods: tuple[Method, ...] = Field(min_length=1)
+    settings: dict[str, Any] = {}
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    calls: PositiveInt
+    seconds: PositiveFloat | None = None
+    films: Films = Films()
+
+    def beside(self, folder: Path) -> MethodsSuite:
+        """See `Suite.beside`."""
+        training = self.training and folder / self.training
+        return self.model_copy(update={"training": training, "films": self.films.beside(folder)})
+
+    @model_validator(mode="after")
+    def _readable(self) -> MethodsSuite:
+        _all_different("reward", self.rewards)
+        _all_different("method", [one.name for one in self.methods])
+        for method in self.methods:
+            self.config(method, 0)
+        return self
+
+    def config(self, method: Method, seed: int) -> FinetuneConfig:
+        """Settings of a fine-tuning; as many steps as nobody takes."""
+        merged: dict[str, Any] = {**self.settings, **method.settings, "seed": seed, "steps": 10**6}
+        return FinetuneConfig.model_validate({"walk_steps": self.films.steps, **merged})
+
+
+def _all_different(what: str, names: Any) -> None:
+    names = list(names)
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"each {what} once: {twice[0]!r} is there twice")
+
+
+def read_suite(model: type[SuiteT], path: Path | None, overrides: Mapping[str, object]) -> SuiteT:
+    """The suite of a file, or the one that comes with the package, and over it every override that is not None.
+
+    Paths in a file are relative to its folder, those of overrides to the current one.
+
+    Raises:
+        UsageError: unreadable file, unknown key, or a value of the wrong kind.
+    """
+    if path is not None:
+        read = load_config(model, path, {})
+        placed = read.beside(path.parent.resolve())
+    else:
+        with resources.as_file(resources.files("rewardkit.bench") / "defaults" / f"{model.kind}.toml") as default:
+            placed = load_config(model, default, {})
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return load_config(model, None, {name: getattr(placed, name) for name in model.model_fields} | given)

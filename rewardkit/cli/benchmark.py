@@ -1,0 +1,82 @@
+"""`rewardkit benchmark`: rewards, backbones, methods."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rewardkit.cli.options import AsJson, Quiet, complete_reward
+
+if TYPE_CHECKING:
+    from rewardkit.bench.film_scores import Shown
+    from rewardkit.bench.result import Result
+    from rewardkit.bench.suites import SuiteT
+
+app = typer.Typer(
+    help="Compare rewards, backbones, or ways to fine-tune, from a suite file; without one, in the mini world.",
+    no_args_is_help=True,
+)
+SuiteFile = Annotated[Path | None, typer.Argument(help="TOML or YAML. [default: the one that comes along]")]
+Rewards = Annotated[
+    list[str] | None,
+    typer.Option("--reward", "-r", help="Instead of the suite's; may be given again.", autocompletion=complete_reward),
+]
+Seed = Annotated[int | None, typer.Option(help="Of bootstraps and drawn frames. [default: 0]")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")]
+
+
+@app.command()
+def methods(
+    suite: SuiteFile = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all of it.")] = Path("benchmark-methods"),
+    reward: Rewards = None,
+    seed: Seed = None,
+    device: Device = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Which way to fine-tune is best, at equal calls of the denoiser and at equal time?"""
+    from rewardkit.bench.methods import benchmark_methods
+    from rewardkit.bench.suites import MethodsSuite
+
+    given = {"rewards": reward, "seed": seed, "device": device}
+    _run(MethodsSuite, suite, given, benchmark_methods, out, as_json, quiet)
+
+
+def _run(
+    kind: type[SuiteT],
+    path: Path | None,
+    given: Mapping[str, object],
+    benchmark: Callable[[SuiteT, Path, Shown], Result],
+    out: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from rewardkit.bench.pages.outputs import write_outputs
+    from rewardkit.bench.suites import read_suite
+    from rewardkit.cli.progress import Bar
+    from rewardkit.cli.tables import echo_json
+
+    suite = read_suite(kind, path, given)
+    try:
+        with Bar(quiet) as bar:
+            result = benchmark(suite, out, bar.at)
+    except KeyboardInterrupt:
+        again = shlex.join(["rewardkit", *sys.argv[1:]])
+        typer.echo(f"interrupted; what is done is in {out}; go on with: {again}", err=True)
+        raise typer.Exit(130) from None
+    result.save(out)
+    write_outputs(result, out)
+    if as_json:
+        echo_json(result.model_dump(mode="json"))
+        return
+    for line in result.headline:
+        typer.echo(line)
+    for line in result.warnings:
+        typer.secho(f"warning: {line}", fg="yellow", err=True)
+    typer.echo(f"page: {out / 'report.html'}, tables and figures beside it")
