@@ -9,7 +9,7 @@ demo: $(VENV)/ready      ## score clips, fine-tune the mini world, write two pag
 	$(BIN)/rewardkit demo --out demo
 
 test: lint               ## all checks that take minutes: format, lint, types, tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/ready ## the checks that take longer
 	$(BIN)/pytest -m slow

@@ -117,7 +117,7 @@ def main(folders: list[Path]) -> None:
     }
     print(f"share of steps that lower the score, {len(picture)} clips; * = the reward's own defect")
     print_table({reward.card.name: tables["all"][reward.card.name] for reward in PICTURE_REWARDS}, PICTURE)
-    print_table({reward.card.name: tables["all"][reward.card.name] for reward in TIME_REWARDS}, TIME)
+    print_table({reward.card.name: tables["all"][reward.card.name] for reward in TIME_REWARDS}, ALL_TIME)
     for group in ("fitted", "held out"):
         if group in tables:
             print(f"technical, {group} clips: {tables[group]['technical']}")
@@ -125,7 +125,7 @@ def main(folders: list[Path]) -> None:
     print(f"lowest own share: {min(own.values())} ({min(own, key=lambda name: own[name])})")
 
     settings = {
-        name: {"settings": list(defect.settings), "unit": defect.unit} for name, defect in (PICTURE | TIME).items()
+        name: {"settings": list(defect.settings), "unit": defect.unit} for name, defect in (PICTURE | ALL_TIME).items()
     }
     clean = {
         name: {reward: round(next(iter(defects.values()))[0], 4) for reward, defects in (scores | time[name]).items()}

@@ -206,12 +206,14 @@ def find_defect(name: str) -> Defect:
 def wrong_prompt(prompt: str, other: str, share: float) -> str:
     """The prompt with a share of its words from another one; 1 is the other one.
 
-    Words are replaced by those at the same place, a larger share holding the smaller one; where the other has none
-    there, its last.
+    Replaced are words that differ from those at the same place, a larger share holding the smaller one; where the other
+    prompt has no word there, by its last.
     """
     if share >= 1:
         return other
     words, others = prompt.split(), other.split()
-    for place in _drawn(len(words), share).tolist():
-        words[place] = others[min(place, len(others) - 1)]
+    facing = [others[min(place, len(others) - 1)] for place in range(len(words))]
+    differing = [place for place, (word, its) in enumerate(zip(words, facing, strict=True)) if word != its]
+    for place in _drawn(len(differing), share).tolist():
+        words[differing[place]] = facing[differing[place]]
     return " ".join(words)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -63,7 +64,7 @@ def score_films(
         if row.score is None:
             found.failed.append(row.error or f"{row.path}: no score")
         else:
-            found.rows[films.keys[Path(row.path).absolute()]] = row
+            found.rows[films.keys[Path(os.path.abspath(row.path))]] = row
     return found
 
 
@@ -121,11 +122,13 @@ def difference_in(change: Change | None) -> Estimate | None:
     return Estimate(value=change.difference, low=low, high=high, count=change.pairs)
 
 
+def win_rate_in(change: Change) -> Estimate:
+    """The share of prompts won, a tie counting half, with its interval."""
+    low, high = change.win_rate_interval or (None, None)
+    return Estimate(value=change.win_rate, low=low, high=high, count=change.pairs)
+
+
 def averaged(sets: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean over sets of the prompts that all of them have."""
     shared = [prompt for prompt in sets[0] if all(prompt in one for one in sets)]
     return {prompt: float(np.mean([one[prompt] for one in sets])) for prompt in shared}
-
-
-Shown = Callable[[str, int, int, str], None]
-"""Is told what is being done, how much of how much, and a note."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def read_films(manifest: Path) -> FilmSet:
         key = (line["prompt"].strip(), line.get("seed") or "0")
         if key in keys.values():
             raise UsageError(f"{manifest}: two films of the prompt {key[0]!r} and the seed {key[1]}")
-        keys[(manifest.parent / line["path"]).absolute()] = key
+        keys[Path(os.path.abspath(manifest.parent / line["path"]))] = key
     if not keys:
         raise NothingToDoError(f"no films in {manifest}")
     return FilmSet(manifest, keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,4 +78,4 @@ def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Mapping[
 
 
 def _beside(path: Path, video: str) -> Path:
-    return (path.parent / video).absolute()
+    return Path(os.path.abspath(path.parent / video))

@@ -56,6 +56,12 @@ class Table(_Fact):
     columns: list[Column]
     rows: list[list[Cell]]
 
+    def filled(self) -> Table:
+        """Without the columns in which nothing stands."""
+        kept = [n for n in range(len(self.columns)) if any(row[n] is not None for row in self.rows)]
+        columns, rows = [self.columns[n] for n in kept], [[row[n] for n in kept] for row in self.rows]
+        return self.model_copy(update={"columns": columns, "rows": rows})
+
 
 class ForestRow(_Fact):
     """One estimate of a forest plot; rows of one group stand together."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from rewardkit.bench.defects import WRONG_PROMPT, find_defect
 from rewardkit.config import load_config
 from rewardkit.engine.memory import AnyMemory
 from rewardkit.engine.settings import FinetuneConfig
@@ -16,6 +17,8 @@ from rewardkit.engine.settings import FinetuneConfig
 SuiteT = TypeVar("SuiteT", bound="Suite")
 MINIWORLD = "miniworld"
 """Stands for the prompts, clips and truths that come with the package."""
+BUNDLED = Path("miniworld")
+"""Stands for the LoRA of the mini world that comes with the package."""
 
 
 class _Part(BaseModel):
@@ -85,7 +88,9 @@ class RewardsSuite(Suite):
         resolutions: shares of width and height at which videos are scored again.
         codecs: qualities of x264 (crf) at which videos are written and scored again.
         frames: samplers, each of which takes the place of the reward's own.
-        most: videos that defects, resolutions, codecs and samplers are tried on, evenly chosen from all.
+        tried_on: sets whose videos defects, resolutions, codecs and samplers are tried on; empty is all sets.
+        most: of those videos, evenly chosen.
+        compare: two sets of the same prompts, the second of which may be better than the first.
     """
 
     kind: ClassVar[str] = "rewards"
@@ -95,7 +100,9 @@ class RewardsSuite(Suite):
     resolutions: tuple[PositiveFloat, ...] = (0.75, 0.5)
     codecs: tuple[NonNegativeInt, ...] = (28, 38)
     frames: tuple[str, ...] = ("first:1", "index:0,-1", "uniform:4", "uniform:8", "segments:4", "all")
+    tried_on: tuple[str, ...] = ()
     most: PositiveInt = 16
+    compare: tuple[str, str] | None = None
 
     def beside(self, folder: Path) -> RewardsSuite:
         """See `Suite.beside`."""
@@ -104,7 +111,14 @@ class RewardsSuite(Suite):
     @model_validator(mode="after")
     def _different(self) -> RewardsSuite:
         _all_different("reward", self.rewards)
-        _all_different("set of videos", [one.name for one in self.videos])
+        names = [one.name for one in self.videos]
+        _all_different("set of videos", names)
+        for name in (*self.tried_on, *(self.compare or ())) if names else ():
+            if name not in names:
+                raise ValueError(f"no set of videos is called {name!r}: there are {', '.join(names)}")
+        for defect in self.defects:
+            if defect != WRONG_PROMPT:
+                find_defect(defect)
         return self
 
 
@@ -146,7 +160,7 @@ class Entry(_Part):
     Attributes:
         name: in tables.
         backbone, model, dtype, memory: see `create_backbone`.
-        lora: folder that a fine-tuning wrote.
+        lora: folder that a fine-tuning wrote; `miniworld` is the mini world's own.
         lora_strength: how much of it counts.
         folder: films made elsewhere, instead of a backbone; scored with `videos` as the manifest that tells prompts
             (and seeds, in a column `seed`).
@@ -178,7 +192,7 @@ class Entry(_Part):
         return self.model_copy(
             update={
                 "model": model,
-                "lora": self.lora and folder / self.lora,
+                "lora": self.lora if self.lora in (None, BUNDLED) else folder / self.lora,
                 "folder": self.folder and folder / self.folder,
                 "manifest": self.manifest and folder / self.manifest,
             }

@@ -20,6 +20,8 @@ from rewardkit.miniworld.prompts import training_truths
 from rewardkit.reducers.create import create_reward
 
 CALLS, TIME = "calls", "time"
+Run = tuple[str, int, str]
+"""Method, training seed and budget; of the base model seed 0 and no budget."""
 
 
 @dataclass(frozen=True)

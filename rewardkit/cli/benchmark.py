@@ -13,7 +13,7 @@ import typer
 from rewardkit.cli.options import AsJson, Quiet, complete_reward
 
 if TYPE_CHECKING:
-    from rewardkit.bench.film_scores import Shown
+    from rewardkit.bench.entries import Shown
     from rewardkit.bench.result import Result
     from rewardkit.bench.suites import SuiteT
 
@@ -28,6 +28,42 @@ Rewards = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Of bootstraps and drawn frames. [default: 0]")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")]
+
+
+@app.command()
+def rewards(
+    suite: SuiteFile = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all of it.")] = Path("benchmark-rewards"),
+    reward: Rewards = None,
+    seed: Seed = None,
+    device: Device = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Which reward should I take? Agreement with people, response to defects, stability, cost."""
+    from rewardkit.bench.rewards import benchmark_rewards
+    from rewardkit.bench.suites import RewardsSuite
+
+    given = {"rewards": reward, "seed": seed, "device": device}
+    _run(RewardsSuite, suite, given, benchmark_rewards, out, as_json, quiet)
+
+
+@app.command()
+def backbones(
+    suite: SuiteFile = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all of it.")] = Path("benchmark-backbones"),
+    reward: Rewards = None,
+    seed: Seed = None,
+    device: Device = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Which backbone should I take? Did the tuning help? The same prompts and seeds through each."""
+    from rewardkit.bench.backbones import benchmark_backbones
+    from rewardkit.bench.suites import BackbonesSuite
+
+    given = {"rewards": reward, "seed": seed, "device": device}
+    _run(BackbonesSuite, suite, given, benchmark_backbones, out, as_json, quiet)
 
 
 @app.command()

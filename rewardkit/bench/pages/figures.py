@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rewardkit.bench.pages.estimates import in_words, interval_of
 from rewardkit.bench.pages.numerals import fixed
+from rewardkit.bench.pages.one_line import one_line
 from rewardkit.bench.pages.panel_chart import line_names, named_places
 from rewardkit.bench.result import Estimate, Forest, ForestRow, Heat, Line, Panel, Panels
 from rewardkit.errors import MissingExtraError
@@ -28,6 +29,8 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES: tuple[Dashes, ...] = ("-", "--", ":", "-.")  # one for each time that the colours are used up
 _INK, _QUIET, _PALE = "#222222", "#777777", "#E4E4E4"
 _LIMIT = "#B3261E"
+_LABEL = 40  # characters
+_INCHES_A_LETTER = 0.07
 _FEW = 40  # points that each deserve a dot
 _DARK = 0.65  # squares beyond it have white words
 _STYLE = {
@@ -89,7 +92,7 @@ def _draw(block: Forest | Panels | Heat) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")
-    figure.suptitle(_short(block.title, 90), x=0.01, horizontalalignment="left")
+    figure.suptitle(one_line(block.title, 90), x=0.01, horizontalalignment="left")
     match block.kind:
         case "forest":
             _draw_forest(figure, block)
@@ -107,11 +110,11 @@ def _draw_forest(figure: Figure, block: Forest) -> None:
     labels: list[tuple[str, bool]] = []
     axes = figure.subplots()
     for group, rows in groups.items():
-        labels += [(_short(group), True)] if group else []
+        labels += [(one_line(group, _LABEL), True)] if group else []
         for row, number in rows:
             _draw_estimate(axes, len(labels), row.estimate, 100 if block.percent else 1)
             axes.text(1.02, len(labels), number, transform=axes.get_yaxis_transform(), va="center_baseline")
-            labels.append((_short(row.label), False))
+            labels.append((one_line(row.label, _LABEL), False))
     if block.reference is not None:
         axes.axvline(block.reference * (100 if block.percent else 1), color=_QUIET, linewidth=0.9, linestyle="--")
     axes.set_yticks(range(len(labels)), [label for label, _ in labels])
@@ -121,42 +124,49 @@ def _draw_forest(figure: Figure, block: Forest) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    axes.set_xlabel(f"{_short(block.unit)}{' (%)' if block.percent else ''}".strip())
+    axes.set_xlabel(f"{one_line(block.unit, _LABEL)}{' (%)' if block.percent else ''}".strip())
     figure.set_size_inches(6.5, 0.9 + 0.22 * len(labels))
 
 
 def _draw_estimate(axes: Axes, row: int, estimate: Estimate, scale: float) -> None:
     ends = interval_of(estimate)
     if ends:
-        axes.plot([scale * ends[0], scale * ends[1]], [row, row], color=_COLOURS[0], linewidth=1.4)
+        axes.plot(
+            [scale * ends[0], scale * ends[1]], [row, row], color=_COLOURS[0], linewidth=1.4, solid_capstyle="butt"
+        )
     axes.plot(scale * estimate.value, row, "o", color=_COLOURS[0], markersize=4.5)
 
 
 def _draw_panels(figure: Figure, block: Panels) -> None:
-    from matplotlib.lines import Line2D
-
     names, across = line_names(block), min(3, max(1, len(block.panels)))
     down = max(1, math.ceil(len(block.panels) / across))
     spots = figure.subplots(down, across, squeeze=False).flat
     for panel in block.panels:
         axes = next(spots)
         _draw_panel(axes, panel, names)
-        axes.set_ylabel(_short(block.y))
+        axes.set_ylabel(one_line(block.y, 24))
     for axes in spots:
         axes.set_axis_off()
-    if len(names) > 1:
-        keys = [
-            Line2D([], [], linewidth=1.4, color=colour, linestyle=dash)
-            for colour, dash in map(_look, range(len(names)))
-        ]
-        # matplotlib leaves out names that begin with an underscore
-        words = [f" {_short(name)}" for name in names]
-        figure.legend(keys, words, loc="outside lower center", ncols=min(4, len(names)))
-    figure.set_size_inches(max(3.4, 2.5 * across), 0.7 + 1.9 * down)
+    width = max(3.4, 2.5 * across)
+    below = _draw_key(figure, names, width) if len(names) > 1 else 0.0
+    figure.set_size_inches(width, 0.5 + 1.9 * down + below)
+
+
+def _draw_key(figure: Figure, names: list[str], width: float) -> float:
+    """Which colour is whose; the height that it takes, in inches."""
+    from matplotlib.lines import Line2D
+
+    looks = map(_look, range(len(names)))
+    keys = [Line2D([], [], linewidth=1.4, color=colour, linestyle=dash) for colour, dash in looks]
+    # matplotlib 3.9 leaves out names that begin with an underscore
+    words = [f" {one_line(name, _LABEL)}" for name in names]
+    columns = max(1, min(len(names), int(width / (0.6 + _INCHES_A_LETTER * max(map(len, words))))))
+    figure.legend(keys, words, loc="outside lower center", ncols=columns)
+    return 0.2 * math.ceil(len(names) / columns)
 
 
 def _draw_panel(axes: Axes, panel: Panel, names: list[str]) -> None:
-    axes.set_title(_short(panel.title))
+    axes.set_title(one_line(panel.title, 28))
     axes.grid(axis="y")
     for line in panel.lines:
         _draw_line(axes, line, names.index(line.name))
@@ -165,8 +175,8 @@ def _draw_panel(axes: Axes, panel: Panel, names: list[str]) -> None:
         axes.text(1, panel.limit, "limit", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color=_LIMIT)
     if panel.x_names:
         places = named_places(panel)
-        axes.set_xticks([x for x, _ in places], [_short(name) for _, name in places])
-    axes.set_xlabel(_short(panel.x))
+        axes.set_xticks([x for x, _ in places], [one_line(name, 12) for _, name in places])
+    axes.set_xlabel(one_line(panel.x, 28))
 
 
 def _draw_line(axes: Axes, line: Line, number: int) -> None:
@@ -190,14 +200,15 @@ def _draw_heat(figure: Figure, block: Heat) -> None:
     for row, values in enumerate(block.values):
         for column, value in enumerate(values):
             _draw_square(axes, row, column, value if value is not None and math.isfinite(value) else None)
-    axes.set_xlim(-0.5, count - 0.5)
-    axes.set_ylim(count - 0.5, -0.5)
-    names = [_short(name) for name in block.names]
+    axes.set_xlim(-0.5, max(count, 1) - 0.5)
+    axes.set_ylim(max(count, 1) - 0.5, -0.5)
+    names = [one_line(name, _LABEL) for name in block.names]
     axes.set_xticks(range(count), names, rotation=40, rotation_mode="anchor", horizontalalignment="left")
     axes.set_yticks(range(count), names)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
-    figure.set_size_inches(1.8 + 0.45 * count, 1.6 + 0.32 * count)
+    longest = _INCHES_A_LETTER * max(map(len, names), default=0)
+    figure.set_size_inches(1.0 + 1.8 * longest + 0.45 * count, 0.8 + 0.7 * longest + 0.32 * count)
 
 
 def _draw_square(axes: Axes, row: int, column: int, value: float | None) -> None:
@@ -211,9 +222,3 @@ def _draw_square(axes: Axes, row: int, column: int, value: float | None) -> None
     words = fixed(value, 2)
     colour = "white" if abs(at) > _DARK else _INK
     axes.text(column, row, words, color=colour, horizontalalignment="center", verticalalignment="center", fontsize=7)
-
-
-def _short(text: str, most: int = 40) -> str:
-    """On one line, without what is not printed, cut at `most` characters."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return words if len(words) <= most else f"{words[: most - 1]}…"

@@ -38,7 +38,7 @@ def write_outputs(result: Result, folder: Path) -> None:
 def _write_table(table: Table, folder: Path) -> None:
     for suffix, write in {"md": as_markdown, "csv": as_csv, "tex": as_latex}.items():
         with replacing(folder / f"{table.slug}.{suffix}") as draft:
-            draft.write_text(write(table), encoding="utf-8")
+            draft.write_text(write(table), encoding="utf-8", newline="")
 
 
 def _check_slugs(slugs: list[str]) -> None:

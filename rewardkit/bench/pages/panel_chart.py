@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rewardkit.bench.pages.axis import Axis, Tick
 from rewardkit.bench.pages.curve import HEIGHT, WIDTH, line_through
 from rewardkit.bench.pages.estimates import in_words, interval_of
+from rewardkit.bench.pages.one_line import one_line
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Line, Panel, Panels
 
@@ -110,4 +111,4 @@ def _x_words(panel: Panel, x: float) -> str:
 def _x_ticks(panel: Panel, axis: Axis) -> list[Tick]:
     if not panel.x_names:
         return axis.ticks()
-    return [Tick(axis.place(x), name) for x, name in named_places(panel)]
+    return [Tick(axis.place(x), one_line(name, _MOST_LETTERS // 2)) for x, name in named_places(panel)]

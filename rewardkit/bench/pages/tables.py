@@ -9,6 +9,7 @@ import re
 from rewardkit.bench.pages.cells import ShownCell, shown_rows
 from rewardkit.bench.pages.estimates import Words
 from rewardkit.bench.pages.numerals import MISSING
+from rewardkit.bench.pages.one_line import one_line
 from rewardkit.bench.result import Cell, Column, Estimate, Table
 
 _MARKDOWN = str.maketrans(
@@ -44,7 +45,7 @@ def as_csv(table: Table) -> str:
     A text that a spreadsheet would run as a formula begins with an apostrophe.
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)  # lines end as RFC 4180 says; with others, Python 3.11 does not quote a carriage return
     writer.writerow(head for column in table.columns for head in _csv_heads(column))
     for row in table.rows:
         cells = zip(table.columns, row, strict=True)
@@ -110,7 +111,7 @@ def _no_formula(text: str) -> str:
 
 def _latex(text: str) -> str:
     """On one line: an empty line within a caption is an error."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split()).translate(_LATEX)
+    return one_line(text).translate(_LATEX)
 
 
 def _latex_cell(cell: ShownCell) -> str:

@@ -26,6 +26,18 @@ from rewardkit.bench.result import (
 )
 from rewardkit.video import write_video
 
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    "\"'><b onclick='alert(1)'>",
+    "$x^2$ and $\\frac{1}{2}$",
+    "a | b || c",
+    "=cmd()",
+    "100 % of_all \\ & #1 ~ ^",
+    "two\nlines",
+    "{{ 7*7 }}{% raw %}",
+    "naïve 猫 \U0001f408 \u202etxt.exe",
+]
 METHODS = ["base", "instructvideo", "draft-1", "reward-weighted"]
 REWARDS = ["hpsv2.1", "miniworld", "aesthetic-v2", "clipscore", "technical", "motion"]
 

@@ -1,0 +1,239 @@
+"""What became of ways to fine-tune: scores by split, differences prompt by prompt, and what else moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rewardkit.bench.entries import Judged, Values, failures
+from rewardkit.bench.film_scores import averaged, change_of, difference_in, mean_of
+from rewardkit.bench.method_curves import guard_panels, reward_panels
+from rewardkit.bench.pages.thumbnails import spread_over
+from rewardkit.bench.provenance import provenance
+from rewardkit.bench.result import Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Result, Section, Table
+from rewardkit.bench.suites import MINIWORLD, MethodsSuite
+from rewardkit.bench.tuning import CALLS, TIME, Run, Tuned
+from rewardkit.scoring.change import Change
+from rewardkit.scoring.verdict import sentence
+
+BASE, ALL = "base", "all"
+IN_WORDS = {CALLS: "equal calls of the denoiser", TIME: "equal time"}
+_SHOWN_PROMPTS = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found of one method at one budget: by training seed, then by measure, a number a prompt."""
+
+    by_seed: Mapping[int, Mapping[str, Values]]
+
+    def of(self, measure: str, prompts: Sequence[str]) -> Values:
+        """The mean over training seeds, of these prompts."""
+        found = averaged([by_measure[measure] for by_measure in self.by_seed.values()])
+        return {prompt: value for prompt, value in found.items() if prompt in set(prompts)}
+
+
+class MethodsReport:
+    """Puts what was found into sections."""
+
+    def __init__(
+        self,
+        suite: MethodsSuite,
+        splits: Mapping[str, Sequence[str]],
+        tuned: Mapping[tuple[str, int], Tuned],
+        judged: Mapping[Run, Judged],
+        entries: Mapping[str, Judged],
+        out: Path,
+    ) -> None:
+        self.suite, self.tuned, self.judged, self.out = suite, tuned, judged, out
+        self.prompts = [prompt for prompts in splits.values() for prompt in prompts]
+        self.splits = {**splits, ALL: self.prompts} if len(splits) > 1 else dict(splits)
+        self.warnings = failures(entries)
+        found = {name: one.measures(self.prompts) for name, one in entries.items()}
+        by_run = {run: next(found[name] for name, own in entries.items() if own is one) for run, one in judged.items()}
+        self.measures = list(by_run[BASE, 0, ""])
+        self.base = Measured({0: by_run[BASE, 0, ""]})
+        self.methods = {
+            budget: {
+                method.name: Measured({seed: by_run[method.name, seed, budget] for seed in suite.seeds})
+                for method in suite.methods
+            }
+            for budget in (CALLS, TIME)
+        }
+
+    def result(self) -> Result:
+        """All of it."""
+        suite = self.suite
+        note = (
+            "A mini world proves the machinery; it tells nothing of big models." if suite.backbone == MINIWORLD else ""
+        )
+        sections = [
+            Section(
+                title=f"At {IN_WORDS[budget]}",
+                note=note if budget == CALLS else "",
+                blocks=[self._scores(budget), self._against(budget), self._measures(budget)],
+            )
+            for budget in (CALLS, TIME)
+        ]
+        return Result(
+            kind="methods",
+            title=suite.title or f"Fine-tuning {suite.backbone} on {suite.reward}",
+            headline=self._headline(),
+            warnings=self.warnings,
+            sections=[
+                *sections,
+                Section(title="The same prompts and noise", blocks=[self._films()]),
+                Section(
+                    title="Training",
+                    blocks=[
+                        reward_panels(suite, self.tuned),
+                        *guard_panels(suite, self.tuned),
+                        self._cost(),
+                    ],
+                ),
+            ],
+            made=provenance(suite),
+        )  # fmt: skip
+
+    def _headline(self) -> list[str]:
+        own, reward = self.suite.methods[0].name, self.suite.rewards[0]
+        found = []
+        for budget in (CALLS, TIME):
+            against = {name: of for name, of in self.methods[budget].items() if name != own}
+            against = {BASE: self.base, **against} if budget == CALLS else against
+            told = [
+                sentence(change, (name, own), "prompt")
+                for name, of in against.items()
+                if (change := self._change(reward, of, self.methods[budget][own], ALL)) is not None
+            ]
+            if told:
+                found.append(f"At {IN_WORDS[budget]}: {'; '.join(told)}.")
+        return found
+
+    def _change(self, measure: str, before: Measured, after: Measured, split: str) -> Change | None:
+        prompts = self.splits.get(split, self.prompts)
+        return change_of(measure, before.of(measure, prompts), after.of(measure, prompts), self.suite.seed)
+
+    def _scores(self, budget: str) -> Table:
+        """The paper's Table 1: methods by splits."""
+        reward = self.suite.rewards[0]
+        rows: list[list[Cell]] = [
+            [name, *(mean_of(of.of(reward, prompts), self.suite.seed) for prompts in self.splits.values())]
+            for name, of in {BASE: self.base, **self.methods[budget]}.items()
+        ]
+        seeds = len(self.suite.seeds)
+        return Table(
+            slug=f"scores-at-equal-{budget}",
+            title=f"{reward} by split",
+            note=f"Mean of {seeds} training seed{'' if seeds == 1 else 's'} and "
+            f"{len(self.suite.films.film_seeds)} films a prompt, with 95 % intervals over prompts.",
+            columns=[Column(name="method", unit="text"), *(Column(name=name, best="high") for name in self.splits)],
+            rows=rows,
+        )
+
+    def _against(self, budget: str) -> Forest:
+        own, reward = self.suite.methods[0].name, self.suite.rewards[0]
+        others = {BASE: self.base, **{n: of for n, of in self.methods[budget].items() if n != own}}
+        rows = []
+        for split in self.splits:
+            for name, of in others.items():
+                estimate = difference_in(self._change(reward, of, self.methods[budget][own], split))
+                if estimate is not None:
+                    rows.append(
+                        ForestRow(label=f"{name} ({self._ahead(budget, name, split)})", group=split, estimate=estimate)
+                    )
+        return Forest(
+            slug=f"differences-at-equal-{budget}",
+            title=f"{own} minus each, prompt by prompt",
+            note=f"Difference of {reward} on the same prompts and noise; in brackets the training seeds in which "
+            f"{own} is ahead. Right of the line it is better.",
+            unit=reward,
+            reference=0.0,
+            rows=rows,
+        )
+
+    def _ahead(self, budget: str, name: str, split: str) -> str:
+        """In how many training seeds the first method is ahead."""
+        own, reward = self.methods[budget][self.suite.methods[0].name], self.suite.rewards[0]
+        wanted, ahead = set(self.splits[split]), 0
+        for seed in self.suite.seeds:
+            other = self.base.by_seed[0] if name == BASE else self.methods[budget][name].by_seed[seed]
+            before, after = (
+                {prompt: value for prompt, value in found[reward].items() if prompt in wanted}
+                for found in (other, own.by_seed[seed])
+            )
+            change = change_of(reward, before, after, self.suite.seed)
+            ahead += change is not None and change.difference > 0
+        return f"{ahead} of {len(self.suite.seeds)}"
+
+    def _measures(self, budget: str) -> Table:
+        rows: list[list[Cell]] = [
+            [name, *(mean_of(of.of(measure, self.prompts), self.suite.seed) for measure in self.measures)]
+            for name, of in {BASE: self.base, **self.methods[budget]}.items()
+        ]
+        return Table(
+            slug=f"measures-at-equal-{budget}",
+            title="What else moved",
+            note=f"All prompts. Trained on is {self.suite.reward}; nothing else was seen in training.",
+            columns=[Column(name="method", unit="text"), *(Column(name=measure) for measure in self.measures)],
+            rows=rows,
+        )
+
+    def _cost(self) -> Table:
+        rows: list[list[Cell]] = []
+        for method in self.suite.methods:
+            first = self.tuned[method.name, self.suite.seeds[0]]
+            per_step = [report.denoiser_calls or 0 for report in first.log]
+            took = [r.seconds for seed in self.suite.seeds for r in self.tuned[method.name, seed].log]
+            rows.append(
+                [
+                    method.name,
+                    Estimate(value=sum(per_step) / len(per_step)),
+                    Estimate(value=sum(took) / len(took)),
+                    *(
+                        self._span([self.tuned[method.name, s].steps[b] for s in self.suite.seeds])
+                        for b in (CALLS, TIME)
+                    ),
+                    self._span([self.tuned[method.name, s].seconds(CALLS) for s in self.suite.seeds]),
+                ]
+            )
+        return Table(
+            slug="cost",
+            title="Cost",
+            note=f"Budget: {self.suite.calls:,} calls, a film through the denoiser each, recomputation included. A "
+            "training stops before the step that would go over its budget, but takes at least one.",
+            columns=[
+                Column(name="method", unit="text"),
+                Column(name="calls a step"),
+                Column(name="seconds a step"),
+                Column(name="steps at equal calls", unit="text"),
+                Column(name="steps at equal time", unit="text"),
+                Column(name="seconds for the calls", unit="text"),
+            ],
+            rows=rows,
+        )
+
+    @staticmethod
+    def _span(numbers: Sequence[float]) -> str:
+        low, high = round(min(numbers)), round(max(numbers))
+        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+    def _films(self) -> Films:
+        seed, film_seed = self.suite.seeds[0], str(self.suite.films.film_seeds[0])
+        runs = {BASE: (BASE, 0, ""), **{m.name: (m.name, seed, CALLS) for m in self.suite.methods}}
+        rows = []
+        for split, prompts in self.splits.items():
+            for prompt in spread_over(prompts, _SHOWN_PROMPTS) if split != ALL else ():
+                films = [
+                    self.judged[run].shown(label, (prompt, film_seed), self.suite.rewards[0], self.out)
+                    for label, run in runs.items()
+                ]
+                rows.append(FilmRow(title=prompt, note=split, films=[film for film in films if film is not None]))
+        return Films(
+            slug="films",
+            title="Before and after",
+            note=f"Training seed {seed}, at {IN_WORDS[CALLS]}.",
+            curve_of=self.suite.rewards[0],
+            rows=rows,
+        )
