@@ -16,7 +16,7 @@ from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import BUNDLED, Entry, Films, Suite
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.lora import FILE, load_lora
-from rewardkit.errors import UsageError
+from rewardkit.errors import RewardFailedError, UsageError
 from rewardkit.reducers.create import create_reward
 
 Shown = Callable[[str, int, int, str], None]
@@ -67,6 +67,7 @@ def judge_entries(
 
     Raises:
         UsageError: a folder that has no film of these prompts, or films in `out` that were made otherwise.
+        RewardFailedError: nothing has a score.
     """
     found: dict[str, Judged] = {}
     for number, entry in enumerate(entries):
@@ -82,6 +83,9 @@ def judge_entries(
             show("scores", number * len(found) + place, len(rewards) * len(found), f"{name}, {entry_name}")
             rows = out / "scores" / slug(entry_name) / f"{slug(name)}.jsonl"
             judged.scores[name] = score_films(judged.films, reward, rows, suite, set(prompts))
+    told = failures(found)
+    if told and not any(scores.rows for judged in found.values() for scores in judged.scores.values()):
+        raise RewardFailedError(f"no film has a score; {told[0]}")
     return found
 
 

@@ -84,6 +84,8 @@ def find_sets(suite: RewardsSuite, out: Path) -> Videos:
                 raise UsageError(f"{path} is in two sets with two prompts: name it once")
     ratings = {video: rating for one in declared if one.ratings for video, rating in read_ratings(one.ratings).items()}
     preferences = [pair for one in declared if one.preferences for pair in read_preferences(one.preferences)]
+    if len(prompts) < 2:
+        raise UsageError(f"rewards are compared on 2 videos or more: got {', '.join(map(str, prompts))}")
     _check_labels(prompts, ratings, preferences)
     chosen = [path for name, paths in sets.items() if not tried_on or name in tried_on for path in paths]
     labels = ", ".join(dict.fromkeys(one.labels for one in declared if one.ratings or one.preferences))

@@ -27,7 +27,7 @@ from rewardkit.bench.reward_agreement import Agreement
 from rewardkit.bench.reward_response import Response
 from rewardkit.bench.reward_scores import AS_IS, Found, Scores
 from rewardkit.bench.reward_stability import Stability
-from rewardkit.errors import UsageError
+from rewardkit.errors import RewardFailedError, UsageError
 from rewardkit.scoring.change import Change, measure_change
 from rewardkit.scoring.pairing import pair_rows
 from rewardkit.scoring.rows import ScoreRow
@@ -43,6 +43,7 @@ def report_rewards(found: Found) -> Result:
 
     Raises:
         UsageError: sets to compare that share no prompt.
+        RewardFailedError: nothing has a score.
     """
     return _Report(found).result()
 
@@ -50,7 +51,11 @@ def report_rewards(found: Found) -> Result:
 class _Report:
     def __init__(self, found: Found) -> None:
         self.found, self.suite, self.videos, self.scores = found, found.suite, found.videos, found.scores
+        if not any(one.values() for one in self.scores.values()):
+            name, one = next(iter(self.scores.items()))
+            raise RewardFailedError(f"no reward could score a video; {name} says: {one.failed[AS_IS][0]}")
         self.agreement, self.response, self.stability = Agreement(found), Response(found), Stability(found)
+        self.noun = "pair"
         self.changes = self._changes()
 
     def result(self) -> Result:
@@ -85,6 +90,7 @@ class _Report:
             sides = [self._rows(one, side) for side in self.suite.compare]
             if all(sides):
                 pairing = pair_rows(*sides)
+                self.noun = "prompt" if pairing.paired_by == "prompt" else "pair"
                 found[name] = measure_change(name, pairing.pairs, lambda row: row.score or 0.0, self.suite.seed)
         if not found:
             raise UsageError(f"no reward scored videos of both {' and '.join(self.suite.compare)}")
@@ -100,7 +106,7 @@ class _Report:
         yield Forest(
             slug="sets",
             title=f"{after} against {before}",
-            note=f"Share of prompts in which {after} scores higher, a tie counting half; the line is chance.",
+            note=f"Share of {self.noun}s in which {after} scores higher, a tie counting half; the line is chance.",
             percent=True,
             reference=0.5,
             rows=[ForestRow(label=name, estimate=win_rate_in(change)) for name, change in self.changes.items()],
@@ -123,7 +129,7 @@ class _Report:
                 Column(name=before),
                 Column(name=after),
                 Column(name="difference"),
-                Column(name="prompts won", unit="percent"),
+                Column(name=f"{self.noun}s won", unit="percent"),
             ],
             rows=rows,
         )
@@ -216,7 +222,7 @@ class _Report:
         told = self.agreement.headline()
         if self.suite.compare and self.changes:
             before, after = self.suite.compare
-            told += [f"{sentence(change, (before, after), 'prompt')}." for change in self.changes.values()]
+            told += [f"{sentence(change, (before, after), self.noun)}." for change in self.changes.values()]
         first = str(self._leaderboard().rows[0][0])
         fallen = self.response.fallen[first]
         blind = [defect for defect, share in fallen.items() if share is not None and share.value < _BLIND]
