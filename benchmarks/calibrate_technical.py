@@ -17,10 +17,10 @@ import math
 
 import torch
 from clips import FOLDERS, clip_name, find_clips, sample_frames
-from rewardkit.bench.defects import PICTURE
 from recording import record
 from torch import Tensor
 
+from rewardkit.bench.defects import PICTURE
 from rewardkit.pixels import luminance
 from rewardkit.rewards.technical import measures
 

@@ -72,7 +72,7 @@ class MethodsReport:
             Section(
                 title=f"At {IN_WORDS[budget]}",
                 note=note if budget == CALLS else "",
-                blocks=[self._scores(budget), self._against(budget), self._measures(budget)],
+                blocks=[self._scores(budget), self._against(budget), self._moved(budget), self._means(budget)],
             )
             for budget in (CALLS, TIME)
         ]
@@ -167,15 +167,28 @@ class MethodsReport:
             ahead += change is not None and change.difference > 0
         return f"{ahead} of {len(self.suite.seeds)}"
 
-    def _measures(self, budget: str) -> Table:
+    def _means(self, budget: str) -> Table:
         rows: list[list[Cell]] = [
             [name, *(mean_of(of.of(measure, self.prompts), self.suite.seed) for measure in self.measures)]
             for name, of in {BASE: self.base, **self.methods[budget]}.items()
         ]
         return Table(
             slug=f"measures-at-equal-{budget}",
-            title="What else moved",
-            note=f"All prompts. Trained on is {self.suite.reward}; nothing else was seen in training.",
+            title="Every measure",
+            note=f"Means over all prompts. Trained on is {self.suite.reward}; nothing else was seen in training.",
+            columns=[Column(name="method", unit="text"), *(Column(name=measure) for measure in self.measures)],
+            rows=rows,
+        )
+
+    def _moved(self, budget: str) -> Table:
+        rows: list[list[Cell]] = [
+            [name, *(difference_in(self._change(measure, self.base, of, ALL)) for measure in self.measures)]
+            for name, of in self.methods[budget].items()
+        ]
+        return Table(
+            slug=f"gains-at-equal-{budget}",
+            title="What moved",
+            note="Difference from the base, prompt by prompt, over all prompts.",
             columns=[Column(name="method", unit="text"), *(Column(name=measure) for measure in self.measures)],
             rows=rows,
         )

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import safe_open
+
 from rewardkit.bench.prompt_files import read_examples
 from rewardkit.bench.suites import Method, MethodsSuite
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.examples import Example
 from rewardkit.engine.finetune import Finetuning, StepReport
 from rewardkit.engine.guards import Look
-from rewardkit.engine.lora import save_lora
+from rewardkit.engine.lora import FILE, save_lora
 from rewardkit.engine.run_folder import LOG
 from rewardkit.errors import UsageError
 from rewardkit.miniworld.clips import write_training_clips
@@ -111,7 +113,20 @@ def tune(
             training.save()
         if not left():
             break
+    for budget, lora in loras.items():
+        _check_step(lora, reached[budget])
     return Tuned(loras, reached, log, training.looks)
+
+
+def _check_step(lora: Path, step: int) -> None:
+    """A training that went on under another budget has no LoRA of this one."""
+    path = lora / FILE
+    found = None
+    if path.is_file():
+        with safe_open(path, framework="pt") as file:
+            found = (file.metadata() or {}).get("step")
+    if found != str(step):
+        raise UsageError(f"{lora.parent} was trained under another budget: take another --out, or delete it")
 
 
 def read_log(folder: Path) -> list[StepReport]:

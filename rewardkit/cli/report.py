@@ -9,7 +9,7 @@ import typer
 
 
 def report(
-    scores: Annotated[Path, typer.Argument(help="Rows from `score -o`, or the folder of a fine-tuning or a benchmark.")],
+    scores: Annotated[Path, typer.Argument(help="Rows from `score -o`, or the folder of a fine-tuning or benchmark.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page. [default: beside the rows, .html]")] = None,
     thumbnails: Annotated[
         int, typer.Option(help="Videos shown with pictures; the best and worst where there are more.")

@@ -21,4 +21,5 @@ class CallCounter:
 
     def _note(self, module: nn.Module, words: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         del module
-        self.films += next(len(value) for value in (*words, *named.values()) if isinstance(value, Tensor) and value.ndim)
+        given = (*words, *named.values())
+        self.films += next(len(value) for value in given if isinstance(value, Tensor) and value.ndim)

@@ -24,7 +24,7 @@ BT709, LIMITED_RANGE = 1, 1
 
 
 def write_video(path: str | Path, video: Shaped[Tensor, "frame 3 height width"], fps: float, *, crf: int = 18) -> None:
-    """Writes a video as h264 in .mp4, .m4v, .mov or .mkv, or as it is in .npy; the file appears only when it is complete.
+    """Writes a video as h264 in .mp4, .m4v, .mov or .mkv, or as it is in .npy; the file appears when it is complete.
 
     `video` is RGB, float in [0, 1] or uint8; it is written at its own size, in BT.709 and tagged so. Even
     sizes are yuv420p, which plays everywhere. An odd width or height cannot be halved for 4:2:0; such videos

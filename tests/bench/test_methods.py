@@ -166,6 +166,13 @@ def test_a_benchmark_that_was_interrupted_finds_the_same(tmp_path: Path, monkeyp
     assert run(asked, tmp_path / "again").sections[0] == whole.sections[0]
 
 
+def test_another_budget_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    short = {"seeds": [0], "methods": METHODS[:1], "seconds": 1e-9}
+    run(suite(tmp_path, **short), tmp_path / "out")
+    with pytest.raises(UsageError, match="was trained under another budget: take another --out"):
+        run(suite(tmp_path, **short, calls=60), tmp_path / "out")
+
+
 def test_a_budget_that_holds_no_step_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="calls of the denoiser: the budget of 5 holds none"):
         run(suite(tmp_path, calls=5), tmp_path / "out")

@@ -97,10 +97,16 @@ def test_video_that_cannot_be_written_is_an_error(tmp_path: Path, video: Tensor,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_array_keeps_every_level(tmp_path: Path) -> None:
+    video = film(6, 31, 33)
+    write_video(tmp_path / "a.npy", video, fps=8)
+    assert torch.equal(read_video(tmp_path / "a.npy"), (video * 255).round() / 255)
+
+
 @pytest.mark.parametrize(
     ("name", "fps", "crf", "sentence"),
     [
-        ("a.gif", 8, 18, r"writes \.mp4, \.m4v, \.mov, \.mkv: got '.*a\.gif'"),
+        ("a.gif", 8, 18, r"writes \.mp4, \.m4v, \.mov, \.mkv, \.npy: got '.*a\.gif'"),
         ("a.mp4", 0, 18, "got 0"),
         ("a.mp4", float("nan"), 18, "got nan"),
         ("a.mp4", 8, 52, "got 52"),
