@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ import PIL
 import torch
 
 import rewardkit
+from rewardkit.bench.provenance import commit, device_in_words
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,16 +39,11 @@ def processor() -> str:
 def _provenance() -> dict[str, object]:
     return {
         "command": shlex.join(["python", *sys.argv]),
-        "commit": _git("rev-parse", "HEAD") + (" with changes" if _git("status", "--short", "--", "*.py") else ""),
+        "commit": commit(),
         "rewardkit": rewardkit.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "av": av.__version__,
         "pillow": PIL.__version__,
-        "device": f"cpu, {platform.machine()}, {os.cpu_count()} cores",
+        "device": device_in_words(torch.device("cpu")),
     }
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()

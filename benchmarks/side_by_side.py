@@ -1,8 +1,8 @@
 """Runs a benchmark of the command line from start to end and keeps what it found.
 
-    python benchmarks/side_by_side.py rewards|backbones|methods|wan|ablations [--work FOLDER]
+    python benchmarks/side_by_side.py rewards|backbones|methods|wan|ablations|rates [--work FOLDER]
 
-The first three are the suites that come with the package; `wan` and `ablations` lie in suites/. Rows, films and page
+The first three are the suites that come with the package; others lie in suites/. Rows, films and page
 stay in the work folder, where an interrupted run goes on; `results/side_by_side_NAME.json` is its result.json.
 """
 
@@ -18,6 +18,7 @@ from rewardkit.cli import app
 
 SUITES = ROOT / "benchmarks" / "suites"
 COMMANDS = {
+    "rates": ["methods", str(SUITES / "rates.toml")],
     "rewards": ["rewards"],
     "backbones": ["backbones"],
     "methods": ["methods"],

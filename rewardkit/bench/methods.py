@@ -12,7 +12,7 @@ from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Result
 from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import Entry, MethodsSuite
-from rewardkit.bench.tuning import CALLS, TIME, Run, Tuned, training_examples, tune
+from rewardkit.bench.tuning import CALLS, Run, Tuned, training_examples, tune
 from rewardkit.reducers.create import named_cards
 
 _WATCHED = 64
@@ -35,7 +35,7 @@ def benchmark_methods(suite: MethodsSuite, out: Path, show: Shown) -> Result:
     tuned = _train(suite, prompts, out, show)
     entries = {(BASE, 0, ""): Entry(name=BASE, backbone=suite.backbone, model=suite.model, memory=suite.memory)}
     for (name, seed), training in tuned.items():
-        for budget in (CALLS, TIME):
+        for budget in suite.budgets:
             told = f"{name}, seed {seed}, {training.steps[budget]} steps"
             update = {"name": told, "lora": training.loras[budget]}
             entries[name, seed, budget] = entries[BASE, 0, ""].model_copy(update=update)

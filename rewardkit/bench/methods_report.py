@@ -12,7 +12,7 @@ from rewardkit.bench.method_curves import guard_panels, reward_panels
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Result, Section, Table
-from rewardkit.bench.suites import MINIWORLD, MethodsSuite
+from rewardkit.bench.suites import MINIWORLD, Budget, MethodsSuite
 from rewardkit.bench.tuning import CALLS, TIME, Run, Tuned
 from rewardkit.scoring.change import Change
 from rewardkit.scoring.verdict import sentence
@@ -59,7 +59,7 @@ class MethodsReport:
                 method.name: Measured({seed: by_run[method.name, seed, budget] for seed in suite.seeds})
                 for method in suite.methods
             }
-            for budget in (CALLS, TIME)
+            for budget in suite.budgets
         }
 
     def result(self) -> Result:
@@ -74,7 +74,7 @@ class MethodsReport:
                 note=note if budget == CALLS else "",
                 blocks=[self._scores(budget), self._against(budget), self._moved(budget), self._means(budget)],
             )
-            for budget in (CALLS, TIME)
+            for budget in suite.budgets
         ]
         return Result(
             kind="methods",
@@ -99,7 +99,7 @@ class MethodsReport:
     def _headline(self) -> list[str]:
         own, reward = self.suite.methods[0].name, self.suite.rewards[0]
         found = []
-        for budget in (CALLS, TIME):
+        for budget in self.suite.budgets:
             against = {name: of for name, of in self.methods[budget].items() if name != own}
             against = {BASE: self.base, **against} if budget == CALLS else against
             told = [
@@ -115,7 +115,7 @@ class MethodsReport:
         prompts = self.splits.get(split, self.prompts)
         return change_of(measure, before.of(measure, prompts), after.of(measure, prompts), self.suite.seed)
 
-    def _scores(self, budget: str) -> Table:
+    def _scores(self, budget: Budget) -> Table:
         """The paper's Table 1: methods by splits."""
         reward = self.suite.rewards[0]
         rows: list[list[Cell]] = [
@@ -132,7 +132,7 @@ class MethodsReport:
             rows=rows,
         )
 
-    def _against(self, budget: str) -> Forest:
+    def _against(self, budget: Budget) -> Forest:
         own, reward = self.suite.methods[0].name, self.suite.rewards[0]
         others = {BASE: self.base, **{n: of for n, of in self.methods[budget].items() if n != own}}
         rows = []
@@ -153,7 +153,7 @@ class MethodsReport:
             rows=rows,
         )
 
-    def _ahead(self, budget: str, name: str, split: str) -> str:
+    def _ahead(self, budget: Budget, name: str, split: str) -> str:
         """In how many training seeds the first method is ahead."""
         own, reward = self.methods[budget][self.suite.methods[0].name], self.suite.rewards[0]
         wanted, ahead = set(self.splits[split]), 0
@@ -167,7 +167,7 @@ class MethodsReport:
             ahead += change is not None and change.difference > 0
         return f"{ahead} of {len(self.suite.seeds)}"
 
-    def _means(self, budget: str) -> Table:
+    def _means(self, budget: Budget) -> Table:
         rows: list[list[Cell]] = [
             [name, *(mean_of(of.of(measure, self.prompts), self.suite.seed) for measure in self.measures)]
             for name, of in {BASE: self.base, **self.methods[budget]}.items()
@@ -180,7 +180,7 @@ class MethodsReport:
             rows=rows,
         )
 
-    def _moved(self, budget: str) -> Table:
+    def _moved(self, budget: Budget) -> Table:
         rows: list[list[Cell]] = [
             [name, *(difference_in(self._change(measure, self.base, of, ALL)) for measure in self.measures)]
             for name, of in self.methods[budget].items()
@@ -206,7 +206,7 @@ class MethodsReport:
                     Estimate(value=sum(took) / len(took)),
                     *(
                         self._span([self.tuned[method.name, s].steps[b] for s in self.suite.seeds])
-                        for b in (CALLS, TIME)
+                        for b in self.suite.budgets
                     ),
                     self._span([self.tuned[method.name, s].seconds(CALLS) for s in self.suite.seeds]),
                 ]
@@ -220,8 +220,7 @@ class MethodsReport:
                 Column(name="method", unit="text"),
                 Column(name="calls a step"),
                 Column(name="seconds a step"),
-                Column(name="steps at equal calls", unit="text"),
-                Column(name="steps at equal time", unit="text"),
+                *(Column(name=f"steps at equal {budget}", unit="text") for budget in self.suite.budgets),
                 Column(name="seconds for the calls", unit="text"),
             ],
             rows=rows,

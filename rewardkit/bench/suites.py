@@ -17,6 +17,7 @@ from rewardkit.engine.settings import FinetuneConfig
 SuiteT = TypeVar("SuiteT", bound="Suite")
 MINIWORLD = "miniworld"
 """Stands for the prompts, clips and truths that come with the package."""
+Budget = Literal["calls", "time"]
 BUNDLED = Path("miniworld")
 """Stands for the LoRA of the mini world that comes with the package."""
 
@@ -252,6 +253,7 @@ class MethodsSuite(Suite):
         seeds: each trains every method once.
         calls: films through the denoiser that a training may take, recomputation included.
         seconds: that a training may take; None is what the first method takes for its calls, seed by seed.
+        budgets: what is held equal; one table each.
         films: what is made of every LoRA.
     """
 
@@ -267,6 +269,7 @@ class MethodsSuite(Suite):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
     calls: PositiveInt
     seconds: PositiveFloat | None = None
+    budgets: tuple[Budget, ...] = ("calls", "time")
     films: Films = Films()
 
     def beside(self, folder: Path) -> MethodsSuite:
@@ -278,6 +281,9 @@ class MethodsSuite(Suite):
     def _readable(self) -> MethodsSuite:
         _all_different("reward", self.rewards)
         _all_different("method", [one.name for one in self.methods])
+        _all_different("budget", self.budgets)
+        if "calls" not in self.budgets:
+            raise ValueError("budgets need calls, by which time is measured")
         for method in self.methods:
             self.config(method, 0)
         return self

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from rewardkit.bench.prompt_files import read_examples
-from rewardkit.bench.suites import Method, MethodsSuite
+from rewardkit.bench.suites import Budget, Method, MethodsSuite
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.examples import Example
 from rewardkit.engine.finetune import Finetuning, StepReport
@@ -21,7 +21,8 @@ from rewardkit.miniworld.clips import write_training_clips
 from rewardkit.miniworld.prompts import training_truths
 from rewardkit.reducers.create import create_reward
 
-CALLS, TIME = "calls", "time"
+CALLS: Budget = "calls"
+TIME: Budget = "time"
 Run = tuple[str, int, str]
 """Method, training seed and budget; of the base model seed 0 and no budget."""
 
@@ -31,18 +32,18 @@ class Tuned:
     """A training that took its budgets.
 
     Attributes:
-        loras: folder of the LoRA by budget, `calls` and `time`.
+        loras: folder of the LoRA by budget, `calls` or `time`.
         steps: taken until then, by budget.
         log: of every step.
         looks: what its guards saw.
     """
 
-    loras: dict[str, Path]
-    steps: dict[str, int]
+    loras: dict[Budget, Path]
+    steps: dict[Budget, int]
     log: list[StepReport]
     looks: list[Look]
 
-    def seconds(self, budget: str) -> float:
+    def seconds(self, budget: Budget) -> float:
         """Taken within a budget."""
         return sum(report.seconds for report in self.log[: self.steps[budget]])
 
@@ -96,9 +97,9 @@ def tune(
     )
     log = read_log(folder)
     reached = _reached(log, suite.calls, seconds)
-    loras = {budget: folder / f"lora-{budget}" for budget in (CALLS, TIME)}
+    loras = {budget: folder / f"lora-{budget}" for budget in suite.budgets}
 
-    def left() -> set[str]:
+    def left() -> set[Budget]:
         return {budget for budget in loras if budget not in reached}
 
     for report in training.steps() if left() else ():
@@ -136,9 +137,9 @@ def read_log(folder: Path) -> list[StepReport]:
     return [StepReport.model_validate_json(line) for line in lines]
 
 
-def _reached(log: Sequence[StepReport], calls: int, seconds: float | None) -> dict[str, int]:
+def _reached(log: Sequence[StepReport], calls: int, seconds: float | None) -> dict[Budget, int]:
     """The step at which each budget holds no further one like it."""
-    found: dict[str, int] = {}
+    found: dict[Budget, int] = {}
     spent, took = 0, 0.0
     for report in log:
         own = report.denoiser_calls or 0

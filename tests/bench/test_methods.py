@@ -152,7 +152,7 @@ def test_curves_run_over_seeds_and_guards_are_shown(done: tuple[MethodsSuite, Pa
 
 
 def test_a_benchmark_that_was_interrupted_finds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = suite(tmp_path, seeds=[0], methods=METHODS[:2], seconds=1e-9)
+    asked = suite(tmp_path, seeds=[0], methods=METHODS[:2], budgets=["calls"])
     whole = run(asked, tmp_path / "whole")
     seen = []
 
@@ -167,7 +167,7 @@ def test_a_benchmark_that_was_interrupted_finds_the_same(tmp_path: Path, monkeyp
 
 
 def test_another_budget_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    short = {"seeds": [0], "methods": METHODS[:1], "seconds": 1e-9}
+    short = {"seeds": [0], "methods": METHODS[:1], "budgets": ["calls"]}
     run(suite(tmp_path, **short), tmp_path / "out")
     with pytest.raises(UsageError, match="was trained under another budget: take another --out"):
         run(suite(tmp_path, **short, calls=60), tmp_path / "out")
