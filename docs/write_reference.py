@@ -12,12 +12,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
-from rewardkit.bench.proof import HELD_OUT, MOTION, RIGHT, TRAINED, WATERMARK
+from rewardkit.bench.pages.tables import as_markdown
+from rewardkit.bench.result import Cell, Column, Forest, Result, Table
 from rewardkit.cli import app
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
@@ -267,9 +269,32 @@ def readme() -> str:
     return _with_tables(README, tables)
 
 
-def ablations_page() -> str:
-    """The page of the ablations with its tables written anew."""
-    return _with_tables(ABLATIONS, {name: _ablation(name) for name in ABLATED})
+def benchmark_page(page: Path) -> str:
+    """A page with tables of benchmarks, each between marks that name the result and the block."""
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"^<!-- (\w+) ([\w.-]+): written by", text, re.MULTILINE)
+    return _with_tables(page, {f"{name} {slug}": _benchmark_table(name, slug) for name, slug in named})
+
+
+def _benchmark_table(name: str, slug: str) -> str:
+    path = RESULTS / f"side_by_side_{name}.json"
+    if not path.is_file():
+        return "Not run.\n"
+    result = Result.model_validate_json(path.read_bytes())
+    if slug == "headline":
+        return "".join(f"> {line}\n>\n" for line in [*result.headline, *result.warnings])
+    block = next(block for block in result.blocks() if block.slug == slug)
+    if isinstance(block, Forest):
+        rows: list[list[Cell]] = [[row.group, row.label, row.estimate] for row in block.rows]
+        unit: Literal["number", "percent"] = "percent" if block.percent else "number"
+        columns = [
+            Column(name="", unit="text"),
+            Column(name="against", unit="text"),
+            Column(name="difference", unit=unit),
+        ]
+        block = Table(slug=slug, title=block.title, note=block.note, columns=columns, rows=rows)
+    assert isinstance(block, Table)
+    return as_markdown(block)
 
 
 def _with_tables(page: Path, tables: Mapping[str, str]) -> str:
@@ -281,25 +306,6 @@ def _with_tables(page: Path, tables: Mapping[str, str]) -> str:
         assert rest, f"{page.name} has no place for {name}"
         text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     return text
-
-
-def _ablation(name: str) -> str:
-    """How far each variant moved what, with its interval."""
-    path = RESULTS / f"ablation_{name}.json"
-    if not path.is_file():
-        return "Not run yet.\n"
-    rows = json.loads(path.read_text())["rows"]
-    moved = [(variant, *(_moved(row["changes"][what]) for what in MEASURED)) for variant, row in rows.items()]
-    table = _table(("", *MEASURED.values()), moved)
-    for variant, row in rows.items():
-        for reason in row["stopped"]:
-            table += f"\nStopped at step {row['steps']} ({variant}): {reason}.\n"
-    return table
-
-
-def _moved(change: Mapping[str, Any]) -> str:
-    low, high = change["difference_interval"]
-    return f"{change['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _readme_rewards() -> str:
@@ -380,21 +386,14 @@ def measured_file() -> str:
 
 
 README = FOLDER.parent.parent / "README.md"
-ABLATIONS = FOLDER.parent / "explanation" / "ablations.md"
-ABLATED = ("tau", "gradient-steps", "segments", "attenuation", "rank", "hack")
-MEASURED = {
-    TRAINED: "reward, trained on",
-    HELD_OUT: "judge, held out",
-    WATERMARK: "watermark",
-    MOTION: "motion",
-    RIGHT: "colour and direction right",
-}
+WHY = FOLDER.parent / "explanation"
 PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / "cli.md": cli_page,
     FOLDER / "rewards.md": rewards_page,
     FOLDER / "backbones.md": backbones_page,
     README: readme,
-    ABLATIONS: ablations_page,
+    WHY / "ablations.md": partial(benchmark_page, WHY / "ablations.md"),
+    WHY / "side-by-side.md": partial(benchmark_page, WHY / "side-by-side.md"),
     README.parent / "rewardkit" / "rewards" / "measured.json": measured_file,
 }
 

@@ -244,6 +244,7 @@ WRITTEN = (
     "reference/backbones.md",
     "README.md",
     "explanation/ablations.md",
+    "explanation/side-by-side.md",
     "measured.json",
 )
 

@@ -14,7 +14,7 @@ from rewardkit.cli.options import AsJson, Quiet, complete_reward
 
 if TYPE_CHECKING:
     from rewardkit.bench.entries import Shown
-    from rewardkit.bench.result import Result
+    from rewardkit.bench.result import Result, Table
     from rewardkit.bench.suites import SuiteT
 
 app = typer.Typer(
@@ -93,12 +93,14 @@ def _run(
     as_json: bool,
     quiet: bool,
 ) -> None:
+    from rewardkit.bench.pages.figures import check_drawing
     from rewardkit.bench.pages.outputs import write_outputs
     from rewardkit.bench.suites import read_suite
     from rewardkit.cli.progress import Bar
     from rewardkit.cli.tables import echo_json
 
     suite = read_suite(kind, path, given)
+    check_drawing()  # before hours of work
     try:
         with Bar(quiet) as bar:
             result = benchmark(suite, out, bar.at)
@@ -113,6 +115,19 @@ def _run(
         return
     for line in result.headline:
         typer.echo(line)
+    _show(next(block for block in result.blocks() if block.kind == "table"))
+    typer.echo(f"page: {out / 'report.html'}, tables and figures beside it")
     for line in result.warnings:
         typer.secho(f"warning: {line}", fg="yellow", err=True)
-    typer.echo(f"page: {out / 'report.html'}, tables and figures beside it")
+    if result.warnings:
+        raise typer.Exit(1)
+
+
+def _show(table: Table) -> None:
+    from rewardkit.bench.pages.cells import shown_rows
+    from rewardkit.bench.pages.numerals import MISSING
+    from rewardkit.cli.tables import echo_table
+
+    rows = [[MISSING if cell.words is None else str(cell.words) for cell in row] for row in shown_rows(table)]
+    numbers = [column.name for column in table.columns if column.unit != "text"]
+    echo_table([column.name for column in table.columns], rows, right=numbers)

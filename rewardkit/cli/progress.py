@@ -53,8 +53,10 @@ class Bar:
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, note=f"{what}  {note}")
         elif not self.quiet and now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (total - done) * (now - self._start) / max(1, done - self._first)
-            typer.echo(f"{done} of {total} {what}, {note}{', ' if note else ''}about {left:.0f} s left", err=True)
+            said = [f"{done} of {total} {what}", *filter(None, [note])]
+            if done > self._first:
+                said.append(f"about {(total - done) * (now - self._start) / (done - self._first):.0f} s left")
+            typer.echo(", ".join(said), err=True)
 
 
 class ScoreProgress(Bar):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rewardkit.bench.result import Estimate, Forest, Panels, Result, Table
 from rewardkit.bench.rewards import benchmark_rewards
 from rewardkit.bench.suites import RewardsSuite, VideoSet, read_suite
 from rewardkit.cli import app, main
-from rewardkit.errors import RewardFailedError, UsageError
+from rewardkit.errors import MissingExtraError, RewardFailedError, UsageError
 
 BRIGHT, DARK, LAST = "tests.judges:Brightness", "-1*tests.judges:Brightness", "tests.judges:LastMinusFirst"
 PROMPT, RAISES = "tests.judges:PromptLength", "tests.judges:Raises"
@@ -170,6 +171,24 @@ def test_the_second_set_wins_where_it_is_brighter(films: Path, tmp_path: Path) -
     assert f"brighter loses to films on {DARK}" in result.headline[1]
 
 
+def test_the_command_ends_with_1_where_something_was_left_out(films: Path, tmp_path: Path) -> None:
+    save_film(films / "9.npy", 0.9)
+    text = f'rewards = ["{RAISES}"]\ndefects = []\nframes = []\ncodecs = []\n[[videos]]\nname = "a"\nsource = "."\n'
+    (films / "suite.toml").write_text(text)
+    words = ["benchmark", "rewards", str(films / "suite.toml"), "--out", str(tmp_path / "out"), "--quiet"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 1
+    assert "1 of 7 videos have no score" in done.stderr
+
+
+def test_without_matplotlib_nothing_is_begun(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.chdir(films)
+    with pytest.raises(MissingExtraError, match=r"pip install 'rewardkit\[report\]'"):
+        CliRunner().invoke(app, ["benchmark", "rewards"], catch_exceptions=False)
+    assert not (films / "benchmark-rewards").exists()
+
+
 def refused(asked: RewardsSuite, out: Path) -> str:
     with pytest.raises((UsageError, RewardFailedError)) as error:
         run(asked, out)
@@ -248,7 +267,9 @@ def test_the_command_writes_rows_tables_figures_and_page(films: Path, tmp_path: 
     words = ["benchmark", "rewards", str(films / "suite.toml"), "--out", str(out), "--quiet", "--device", "cpu"]
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0
-    assert done.stdout.startswith(f"{BRIGHT} agrees best with people")
+    answer, table = done.stdout.split("\n", 1)
+    assert answer.startswith(f"{BRIGHT} agrees best with people")
+    assert "defects seen" in table
     assert {path.name for path in (out / "tables").iterdir()} >= {
         "leaderboard.md",
         "leaderboard.csv",

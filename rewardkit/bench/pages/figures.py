@@ -76,6 +76,16 @@ def save_figure(block: Forest | Panels | Heat, folder: Path) -> None:
                 figure.savefig(draft, dpi=_DPI, bbox_inches="tight", metadata=metadata)
 
 
+def check_drawing() -> None:
+    """Makes sure that figures can be drawn, for those who draw after hours of work.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    with _style():
+        pass
+
+
 @contextmanager
 def _style() -> Iterator[None]:
     """Our own settings over matplotlib's, whatever the user's are; and no word on emoji, which its fonts lack."""
