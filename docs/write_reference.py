@@ -265,15 +265,20 @@ def readme() -> str:
         "learned": _learned_table(filter(published_files, list_rewards())),
         "truth": _readme_truth(),
         "speed": _readme_speed(),
+        **_benchmark_tables(README),
     }
     return _with_tables(README, tables)
 
 
 def benchmark_page(page: Path) -> str:
-    """A page with tables of benchmarks, each between marks that name the result and the block."""
-    text = page.read_text(encoding="utf-8")
-    named = re.findall(r"^<!-- (\w+) ([\w.-]+): written by", text, re.MULTILINE)
-    return _with_tables(page, {f"{name} {slug}": _benchmark_table(name, slug) for name, slug in named})
+    """A page with its tables of benchmarks written anew."""
+    return _with_tables(page, _benchmark_tables(page))
+
+
+def _benchmark_tables(page: Path) -> dict[str, str]:
+    """Those that a page has a place for, between marks that name the result and the block."""
+    named = re.findall(r"^<!-- (\w+) ([\w.-]+): written by", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {f"{name} {slug}": _benchmark_table(name, slug) for name, slug in named}
 
 
 def _benchmark_table(name: str, slug: str) -> str:

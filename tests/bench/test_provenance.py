@@ -36,7 +36,7 @@ def test_the_peak_is_what_was_held_at_once_and_is_forgotten_by_the_next_start() 
     peak = meter.peak()
     if peak is None:
         pytest.skip("this system tells no peak")
-    assert most <= peak < 1.3 * most
+    assert 0.98 * most <= peak < 1.3 * most  # a page or two that were held before are used again
     meter.start()
     assert (meter.peak() or 0) < most / 4
 
