@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rewardkit.bench.entries import Judged, Shown, Values, failures, judge_entries, missing
-from rewardkit.bench.film_scores import change_of, difference_in, mean_of, win_rate_in
-from rewardkit.bench.filming import prompt_splits
+from rewardkit.bench.films.entries import Judged, Shown, Values, failures, judge_entries, missing
+from rewardkit.bench.films.filming import prompt_splits
+from rewardkit.bench.films.scores import change_of, difference_in, mean_of, win_rate_in
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import (

@@ -13,7 +13,7 @@ import typer
 from rewardkit.cli.options import AsJson, Quiet, complete_reward
 
 if TYPE_CHECKING:
-    from rewardkit.bench.entries import Shown
+    from rewardkit.bench.films.entries import Shown
     from rewardkit.bench.result import Result, Table
     from rewardkit.bench.suites import SuiteT
 
@@ -41,7 +41,7 @@ def rewards(
     quiet: Quiet = False,
 ) -> None:
     """Which reward should I take? Agreement with people, response to defects, stability, cost."""
-    from rewardkit.bench.rewards import benchmark_rewards
+    from rewardkit.bench.rewards.benchmark import benchmark_rewards
     from rewardkit.bench.suites import RewardsSuite
 
     given = {"rewards": reward, "seed": seed, "device": device}
@@ -77,7 +77,7 @@ def methods(
     quiet: Quiet = False,
 ) -> None:
     """Which way to fine-tune is best, at equal calls of the denoiser and at equal time?"""
-    from rewardkit.bench.methods import benchmark_methods
+    from rewardkit.bench.methods.benchmark import benchmark_methods
     from rewardkit.bench.suites import MethodsSuite
 
     given = {"rewards": reward, "seed": seed, "device": device}

@@ -52,7 +52,7 @@ def finetune(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune a backbone on a reward. Runs again from the last checkpoint."""
-    from rewardkit.bench.prompt_files import read_examples
+    from rewardkit.bench.films.prompt_files import read_examples
     from rewardkit.cli.progress import Bar
     from rewardkit.cli.tables import echo_json
     from rewardkit.config import load_config

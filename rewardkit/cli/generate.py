@@ -35,7 +35,7 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make a film of each prompt and seed. Runs again from where it stopped."""
-    from rewardkit.bench.prompt_files import read_examples
+    from rewardkit.bench.films.prompt_files import read_examples
     from rewardkit.engine.create import create_backbone
     from rewardkit.engine.folder import generate_folder
     from rewardkit.engine.lora import load_lora

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from rewardkit.bench.agreement import (
+from rewardkit.bench.rewards.agreement import (
     correlation,
     pairs_from_ratings,
     pairwise_accuracy,

@@ -7,7 +7,7 @@ import pytest
 from rewardkit.bench.backbones import benchmark_backbones
 from rewardkit.bench.pages.outputs import write_outputs
 from rewardkit.bench.result import Estimate, Forest, Result
-from rewardkit.bench.rewards import benchmark_rewards
+from rewardkit.bench.rewards.benchmark import benchmark_rewards
 from rewardkit.bench.suites import BackbonesSuite, RewardsSuite, read_suite
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rewardkit.bench.result import Estimate, Table
-from rewardkit.bench.rewards import benchmark_rewards
+from rewardkit.bench.rewards.benchmark import benchmark_rewards
 from rewardkit.bench.suites import RewardsSuite, VideoSet
 from rewardkit.miniworld.clips import write_clips
 from tests.rewards.learned import NAMES

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import rewardkit as rk
-from rewardkit.bench import tuning
-from rewardkit.bench.methods import benchmark_methods
+from rewardkit.bench.methods import tuning
+from rewardkit.bench.methods.benchmark import benchmark_methods
+from rewardkit.bench.methods.tuning import CALLS, TIME, read_log
 from rewardkit.bench.result import Estimate, Forest, Panels, Result, Table
 from rewardkit.bench.suites import MethodsSuite, read_suite
-from rewardkit.bench.tuning import CALLS, TIME, read_log
 from rewardkit.engine.finetune import Finetuning, StepReport
 from rewardkit.engine.guards import GuardSettings
 from rewardkit.errors import UsageError

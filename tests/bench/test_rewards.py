@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rewardkit.bench.result import Estimate, Forest, Panels, Result, Table
-from rewardkit.bench.rewards import benchmark_rewards
+from rewardkit.bench.rewards.benchmark import benchmark_rewards
 from rewardkit.bench.suites import RewardsSuite, VideoSet, read_suite
 from rewardkit.cli import app, main
 from rewardkit.errors import MissingExtraError, RewardFailedError, UsageError

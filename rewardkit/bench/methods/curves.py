@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
+from rewardkit.bench.methods.tuning import Tuned
 from rewardkit.bench.result import Estimate, Line, Panel, Panels
 from rewardkit.bench.suites import MethodsSuite
-from rewardkit.bench.tuning import Tuned
 from rewardkit.engine.finetune import StepReport
 from rewardkit.engine.guards import Look
 

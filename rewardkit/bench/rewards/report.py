@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from rewardkit.bench.film_scores import difference_in, mean_of, win_rate_in
+from rewardkit.bench.films.scores import difference_in, mean_of, win_rate_in
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import (
@@ -23,10 +23,10 @@ from rewardkit.bench.result import (
     Section,
     Table,
 )
-from rewardkit.bench.reward_agreement import Agreement
-from rewardkit.bench.reward_response import Response
-from rewardkit.bench.reward_scores import AS_IS, Found, Scores
-from rewardkit.bench.reward_stability import Stability
+from rewardkit.bench.rewards.people import Agreement
+from rewardkit.bench.rewards.response import Response
+from rewardkit.bench.rewards.scores import AS_IS, Found, Scores
+from rewardkit.bench.rewards.stability import Stability
 from rewardkit.errors import RewardFailedError, UsageError
 from rewardkit.scoring.change import Change, measure_change
 from rewardkit.scoring.pairing import pair_rows

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rewardkit.bench.filming import FilmSet, Key
+from rewardkit.bench.films.filming import FilmSet, Key
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Estimate
 from rewardkit.bench.suites import Suite

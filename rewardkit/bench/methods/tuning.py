@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from rewardkit.bench.prompt_files import read_examples
+from rewardkit.bench.films.prompt_files import read_examples
 from rewardkit.bench.suites import Budget, Method, MethodsSuite
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.examples import Example

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewardkit.bench.films.prompt_files import read_examples
 from rewardkit.bench.memory import PeakMemory
-from rewardkit.bench.prompt_files import read_examples
 from rewardkit.bench.suites import Films
 from rewardkit.engine.folder import generate_folder
 from rewardkit.engine.generator import Generator

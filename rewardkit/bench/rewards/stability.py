@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from rewardkit.bench.agreement import correlation, rank_change
 from rewardkit.bench.result import Cell, Column, Estimate, Heat, Table
-from rewardkit.bench.reward_scores import Found, Scores
+from rewardkit.bench.rewards.agreement import correlation, rank_change
+from rewardkit.bench.rewards.scores import Found, Scores
 
 Values = Float[NDArray[np.float64], " video"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rewardkit.bench.labels import Preference
 from rewardkit.bench.result import ShownFilm
+from rewardkit.bench.rewards.labels import Preference
 from rewardkit.bench.suites import RewardsSuite
 from rewardkit.scoring.rows import ScoreRow
 

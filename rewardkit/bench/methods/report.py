@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewardkit.bench.entries import Judged, Values, failures
-from rewardkit.bench.film_scores import averaged, change_of, difference_in, mean_of
-from rewardkit.bench.method_curves import guard_panels, reward_panels
+from rewardkit.bench.films.entries import Judged, Values, failures
+from rewardkit.bench.films.scores import averaged, change_of, difference_in, mean_of
+from rewardkit.bench.methods.curves import guard_panels, reward_panels
+from rewardkit.bench.methods.tuning import CALLS, TIME, Run, Tuned
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Result, Section, Table
 from rewardkit.bench.suites import MINIWORLD, Budget, MethodsSuite
-from rewardkit.bench.tuning import CALLS, TIME, Run, Tuned
 from rewardkit.scoring.change import Change
 from rewardkit.scoring.verdict import sentence
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import rewardkit.miniworld
-from rewardkit.bench.film_scores import DIVERSITY, FilmScores, by_prompt, film_diversity, score_films
-from rewardkit.bench.filming import Cost, FilmSet, Key, make_films, read_cost, read_films
+from rewardkit.bench.films.filming import Cost, FilmSet, Key, make_films, read_cost, read_films
+from rewardkit.bench.films.scores import DIVERSITY, FilmScores, by_prompt, film_diversity, score_films
 from rewardkit.bench.result import ShownFilm
 from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import BUNDLED, Entry, Films, Suite

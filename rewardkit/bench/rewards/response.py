@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from rewardkit.bench.defects import WRONG_PROMPT, WRONG_SHARES, find_defect
-from rewardkit.bench.film_scores import mean_of
+from rewardkit.bench.films.scores import mean_of
 from rewardkit.bench.result import Column, Estimate, Line, Panel, Panels, Table
-from rewardkit.bench.reward_scores import AS_IS, Found, Scores
+from rewardkit.bench.rewards.scores import AS_IS, Found, Scores
 
 
 class Response:

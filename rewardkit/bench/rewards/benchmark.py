@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rewardkit.bench.defects import WRONG_PROMPT, WRONG_SHARES, Resized, Spoiled, find_defect, wrong_prompt
-from rewardkit.bench.entries import Shown
-from rewardkit.bench.labels import Preference, read_preferences, read_ratings
+from rewardkit.bench.films.entries import Shown
 from rewardkit.bench.memory import PeakMemory
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Result
-from rewardkit.bench.reward_scores import AS_IS, Found, Scores, Videos
-from rewardkit.bench.rewards_report import report_rewards
+from rewardkit.bench.rewards.labels import Preference, read_preferences, read_ratings
+from rewardkit.bench.rewards.report import report_rewards
+from rewardkit.bench.rewards.scores import AS_IS, Found, Scores, Videos
 from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import RewardsSuite, VideoSet
 from rewardkit.device import choose_device

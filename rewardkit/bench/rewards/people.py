@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from rewardkit.bench.agreement import (
+from rewardkit.bench.result import Block, Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Table
+from rewardkit.bench.rewards.agreement import (
     PairwiseAccuracy,
     RankAgreement,
     pairs_from_ratings,
     pairwise_accuracy,
     rank_agreement,
 )
-from rewardkit.bench.labels import Preference
-from rewardkit.bench.result import Block, Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Table
-from rewardkit.bench.reward_scores import Found, Scores
+from rewardkit.bench.rewards.labels import Preference
+from rewardkit.bench.rewards.scores import Found, Scores
 from rewardkit.scoring.bootstrap import cluster_bootstrap
 
 _SHOWN = 6

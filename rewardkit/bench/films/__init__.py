@@ -1,0 +1,1 @@
+"""Films of the same prompts and noise: made, found, scored and compared."""

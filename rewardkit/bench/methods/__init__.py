@@ -1,0 +1,1 @@
+"""Ways to fine-tune, compared at equal cost."""

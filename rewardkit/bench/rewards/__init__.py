@@ -1,0 +1,1 @@
+"""Rewards side by side: agreement with people, response to defects, stability, cost."""
