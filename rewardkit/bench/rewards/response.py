@@ -58,15 +58,16 @@ class Response:
         return Panels(
             slug="defects",
             title="Score against strength of a defect",
-            note="Mean change, in standard deviations of the reward over unspoiled videos. A reward that sees the "
-            "defect falls; a flat line is blind to it.",
+            note="Mean change, in standard deviations of the reward over all videos as they are. A reward that sees "
+            "the defect falls; a flat line is blind to it.",
             y="standard deviations",
             panels=[panel for panel in panels if panel.lines],
         )
 
     def _curve(self, name: str, one: Scores, defect: str) -> Line | None:
-        clean = {path: value for path, value in one.values().items() if path in set(self.videos.tried)}
-        spread = float(np.std(list(clean.values()), ddof=1)) if len(clean) > 1 else 0.0
+        every = one.values()
+        clean = {path: every[path] for path in self.videos.tried if path in every}
+        spread = float(np.std(list(every.values()), ddof=1)) if len(every) > 1 else 0.0
         points = [Estimate(value=0.0, count=len(clean))]
         for variant in self._variants(defect):
             values = one.values(variant)
