@@ -59,18 +59,7 @@ EXACT, DIFF, TIME = "greatest difference, exact", "greatest difference, diff", "
 
 def cli_page() -> str:
     """The command line: every command with its arguments and options."""
-    groups = [
-        _command(info, f"{group.name} {_name(info)}")
-        for group in app.registered_groups
-        if group.typer_instance is not None
-        for info in group.typer_instance.registered_commands
-    ]
-    return "\n".join([CLI_HEAD, *(_command(info, _name(info)) for info in app.registered_commands), *groups])
-
-
-def _name(info: CommandInfo) -> str:
-    assert info.callback is not None
-    return info.name or info.callback.__name__
+    return "\n".join([CLI_HEAD, *(_command(info) for info in app.registered_commands)])
 
 
 def rewards_page() -> str:
@@ -190,8 +179,9 @@ def _cost(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _command(info: CommandInfo, name: str) -> str:
+def _command(info: CommandInfo) -> str:
     assert info.callback is not None
+    name = info.name or info.callback.__name__
     hints = get_type_hints(info.callback, include_extras=True)
     usage, arguments, options = ["rewardkit", name], [], []
     for key, parameter in inspect.signature(info.callback).parameters.items():

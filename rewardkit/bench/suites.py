@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rewardkit.bench.defects import WRONG_PROMPT, find_defect
+from rewardkit.bench.slugs import slug
 from rewardkit.config import load_config
 from rewardkit.engine.memory import AnyMemory
 from rewardkit.engine.settings import FinetuneConfig
@@ -294,11 +295,15 @@ class MethodsSuite(Suite):
         return FinetuneConfig.model_validate({"walk_steps": self.films.steps, **merged})
 
 
-def _all_different(what: str, names: Any) -> None:
-    names = list(names)
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"each {what} once: {twice[0]!r} is there twice")
+def _all_different(what: str, names: Iterable[str]) -> None:
+    """Refuses names that would share a folder."""
+    known: dict[str, str] = {}
+    for name in names:
+        if slug(name) in known:
+            other = known[slug(name)]
+            alike = "is there twice" if other == name else f"and {name!r} are too much alike"
+            raise ValueError(f"each {what} once: {other!r} {alike}")
+        known[slug(name)] = name
 
 
 def read_suite(model: type[SuiteT], path: Path | None, overrides: Mapping[str, object]) -> SuiteT:

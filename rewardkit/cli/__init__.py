@@ -30,12 +30,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    score.score, compare.compare, report.report, generate.generate, finetune.finetune, demo.demo, download.download,
-    env.env, serve.serve,
+    score.score, compare.compare, report.report, benchmark.benchmark, generate.generate, finetune.finetune,
+    demo.demo, download.download, env.env, serve.serve,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
-app.add_typer(benchmark.app, name="benchmark")
 app.command("export-lora")(export.export)
 app.command("list")(catalog.list_known)
 app.command("info")(catalog.info)

@@ -191,6 +191,7 @@ def test_the_suites_that_come_along_can_be_read() -> None:
         ("calls = 0", "calls: Input should be greater than 0"),
         ("[[methods]]\nname='x'\n[methods.settings]\nlearning_rat = 1", "learning_rat"),
         ("[[methods]]\nname='x'\n[[methods]]\nname='x'", "each method once: 'x' is there twice"),
+        ("[[methods]]\nname='a b'\n[[methods]]\nname='a-b'", "each method once: 'a b' and 'a-b' are too much alike"),
     ],
 )
 def test_bad_suites_are_one_sentence(text: str, told: str, tmp_path: Path) -> None:
