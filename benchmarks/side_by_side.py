@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 from recording import RESULTS, ROOT
@@ -33,7 +34,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "benchmarks" / ".work")
     asked = parser.parse_args()
     out = asked.work / asked.name
-    app(["benchmark", *COMMANDS[asked.name], "--out", str(out)], standalone_mode=False)
+    ended = app(["benchmark", *COMMANDS[asked.name], "--out", str(out)], standalone_mode=False)
+    if ended not in (None, 0, 1):  # 1: something was left out, as the result says
+        sys.exit(ended)
     kept = shutil.copyfile(out / "result.json", RESULTS / f"side_by_side_{asked.name}.json")
     print(f"written: {kept.relative_to(ROOT)}")
 

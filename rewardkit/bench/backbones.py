@@ -68,7 +68,10 @@ class _Report:
             kind="backbones",
             title=self.suite.title or "Backbones side by side",
             headline=self._headline(),
-            warnings=[*missing(self.judged, self.prompts), *failures(self.judged)],
+            warnings=[
+                *missing(self.judged, self.prompts, self.suite.films.film_seeds),
+                *failures(self.judged),
+            ],
             sections=sections,
             made=provenance(self.suite),
         )
@@ -85,7 +88,7 @@ class _Report:
         return Table(
             slug="means",
             title="Means over all prompts",
-            note=f"With 95 % intervals over {len(self.prompts)} prompts; a prompt counts by the mean of its films.",
+            note="With 95 % intervals over prompts; a prompt counts by the mean of its films.",
             columns=[Column(name="entry", unit="text"), *(Column(name=name, best="high") for name in self.measures)],
             rows=rows,
         )
@@ -174,6 +177,7 @@ class _Report:
             ]
             main = next((change for change in changes if change is not None and change.name == reward), None)
             if main is None:
+                told.append(f"{self.first} and {entry} have no prompt of which both films are scored by {reward}.")
                 continue
             moved = [
                 f"{change.name} {change.outcome} by {abs(change.difference):.3g}"
@@ -182,6 +186,8 @@ class _Report:
                 if change is not None and change.name != reward and change.outcome != "unclear"
             ]
             told.append("; ".join([sentence(main, names, "prompt"), *filter(None, [", ".join(moved)])]) + ".")
-        return told or [
-            f"{self.first} alone: {len(self.prompts)} prompts, measured by {', '.join(self.suite.rewards)}."
-        ]
+        if not self.others:
+            told.append(
+                f"{self.first} alone: {len(self.prompts)} prompts, measured by {', '.join(self.suite.rewards)}."
+            )
+        return told

@@ -11,7 +11,7 @@ STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Counts from `start` on: allocated memory of a GPU, or what this process holds of main memory beyond what it held.
+    """Counts what is held beyond what was at `start`: allocated memory of a GPU, or main memory of this process.
 
     Elsewhere than on CUDA and Linux nothing is measured.
     """
@@ -25,7 +25,7 @@ class PeakMemory:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-            self._before = 0
+            self._before = torch.cuda.memory_allocated(self._device)
             return
         try:
             FORGET.write_text("5")
@@ -38,7 +38,7 @@ class PeakMemory:
         if self._before is None:
             return None
         if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device)
+            return torch.cuda.max_memory_allocated(self._device) - self._before
         return max(0, _resident("VmHWM") - self._before)
 
 

@@ -17,7 +17,7 @@ from rewardkit.engine.settings import FinetuneConfig
 
 SuiteT = TypeVar("SuiteT", bound="Suite")
 MINIWORLD = "miniworld"
-"""Stands for the prompts, clips and truths that come with the package."""
+"""The backbone that comes with the package."""
 Budget = Literal["calls", "time"]
 BUNDLED = Path("miniworld")
 """Stands for the LoRA of the mini world that comes with the package."""
@@ -103,7 +103,7 @@ class RewardsSuite(Suite):
     codecs: tuple[NonNegativeInt, ...] = (28, 38)
     frames: tuple[str, ...] = ("first:1", "index:0,-1", "uniform:4", "uniform:8", "segments:4", "all")
     tried_on: tuple[str, ...] = ()
-    most: PositiveInt = 16
+    most: Annotated[int, Field(ge=2)] = 16
     compare: tuple[str, str] | None = None
 
     def beside(self, folder: Path) -> RewardsSuite:
@@ -115,9 +115,11 @@ class RewardsSuite(Suite):
         _all_different("reward", self.rewards)
         names = [one.name for one in self.videos]
         _all_different("set of videos", names)
-        for name in (*self.tried_on, *(self.compare or ())) if names else ():
+        for name in (*self.tried_on, *(self.compare or ())):
             if name not in names:
-                raise ValueError(f"no set of videos is called {name!r}: there are {', '.join(names)}")
+                raise ValueError(f"no set of videos is called {name!r}: there are {', '.join(names) or 'none'}")
+        for what in ("defects", "resolutions", "codecs", "frames"):
+            _all_different(what.removesuffix("s"), map(str, getattr(self, what)))
         for defect in self.defects:
             if defect != WRONG_PROMPT:
                 find_defect(defect)
@@ -129,7 +131,7 @@ class Films(_Part):
 
     Attributes:
         prompts: a file of prompts (.txt, or a manifest) for each split; empty takes the mini world's splits.
-        each: prompts a split, from its first on; of the mini world 24 at most.
+        each: prompts a split, from its first on; None is all of a file, and 8 of the mini world's, which has 24.
         film_seeds: each makes a film of every prompt; 2 or more tell diversity.
         steps: of the walk.
         guidance: scale; None is the backbone's own.
@@ -140,7 +142,7 @@ class Films(_Part):
     """
 
     prompts: dict[str, Path] = {}
-    each: PositiveInt = 8
+    each: PositiveInt | None = None
     film_seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1)
     steps: PositiveInt = 20
     guidance: float | None = None
@@ -150,6 +152,12 @@ class Films(_Part):
     fps: PositiveFloat = 8.0
     files: Literal["mp4", "npy"] = "mp4"
     batch_size: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _not_all(self) -> Films:
+        if "all" in self.prompts:
+            raise ValueError("a split cannot be called 'all', which stands for all splits")
+        return self
 
     def beside(self, folder: Path) -> Films:
         """With relative paths taken from `folder`."""
@@ -164,9 +172,9 @@ class Entry(_Part):
         backbone, model, dtype, memory: see `create_backbone`.
         lora: folder that a fine-tuning wrote; `miniworld` is the mini world's own.
         lora_strength: how much of it counts.
-        folder: films made elsewhere, instead of a backbone; scored with `videos` as the manifest that tells prompts
-            (and seeds, in a column `seed`).
-        manifest: see `folder`; None is `prompts.csv` in it.
+        guidance: scale; None is that of all films.
+        folder: films made elsewhere, instead of a backbone.
+        manifest: CSV with path, prompt and, where a prompt has several films, seed; None is `prompts.csv` in `folder`.
     """
 
     name: str = Field(min_length=1)
@@ -184,16 +192,20 @@ class Entry(_Part):
     def _one_source(self) -> Entry:
         if (self.backbone is None) == (self.folder is None):
             raise ValueError(f"the entry {self.name!r} needs either a backbone or a folder of films")
+        foreign = (
+            {"manifest"} if self.folder is None else type(self).model_fields.keys() - {"name", "folder", "manifest"}
+        )
+        unused = sorted(self.model_fields_set & foreign)
+        if unused:
+            kind = "a backbone" if self.folder is None else "a folder of films"
+            raise ValueError(f"the entry {self.name!r} is {kind}, which has no {' or '.join(unused)}")
         return self
 
     def beside(self, folder: Path) -> Entry:
         """With relative paths taken from `folder`."""
-        model = self.model
-        if model is not None and (folder / model).exists():
-            model = str(folder / model)
         return self.model_copy(
             update={
-                "model": model,
+                "model": _placed(self.model, folder),
                 "lora": self.lora if self.lora in (None, BUNDLED) else folder / self.lora,
                 "folder": self.folder and folder / self.folder,
                 "manifest": self.manifest and folder / self.manifest,
@@ -275,14 +287,16 @@ class MethodsSuite(Suite):
 
     def beside(self, folder: Path) -> MethodsSuite:
         """See `Suite.beside`."""
-        training = self.training and folder / self.training
-        return self.model_copy(update={"training": training, "films": self.films.beside(folder)})
+        placed = {"training": self.training and folder / self.training, "model": _placed(self.model, folder)}
+        return self.model_copy(update={**placed, "films": self.films.beside(folder)})
 
     @model_validator(mode="after")
     def _readable(self) -> MethodsSuite:
         _all_different("reward", self.rewards)
         _all_different("method", [one.name for one in self.methods])
         _all_different("budget", self.budgets)
+        if any(slug(method.name) == "base" for method in self.methods):
+            raise ValueError("a method cannot be called 'base', which stands for the base model")
         if "calls" not in self.budgets:
             raise ValueError("budgets need calls, by which time is measured")
         for method in self.methods:
@@ -293,6 +307,11 @@ class MethodsSuite(Suite):
         """Settings of a fine-tuning; as many steps as nobody takes."""
         merged: dict[str, Any] = {**self.settings, **method.settings, "seed": seed, "steps": 10**6}
         return FinetuneConfig.model_validate({"walk_steps": self.films.steps, **merged})
+
+
+def _placed(model: str | None, folder: Path) -> str | None:
+    """A model that lies in the suite's folder; else it is a hub id, or a path of its own."""
+    return str(folder / model) if model is not None and (folder / model).exists() else model
 
 
 def _all_different(what: str, names: Iterable[str]) -> None:

@@ -85,7 +85,7 @@ def measure_change(
 
 
 def _outcome(pairs: int, interval: Interval | None) -> Literal["rose", "fell", "unclear"]:
-    if interval is None or pairs < LEAST_PAIRS or interval[0] <= 0 <= interval[1]:
+    if interval is None or pairs < LEAST_PAIRS or not (interval[0] > 0 or interval[1] < 0):
         return "unclear"
     return "rose" if interval[0] > 0 else "fell"
 

@@ -18,9 +18,10 @@ levels.py           between float in [0, 1] and 8 bits
 from rewardkit.video.file import VideoFile, VideoInfo
 from rewardkit.video.open import VIDEO_SUFFIXES, open_video, read_video
 from rewardkit.video.pictures import IMAGE_SUFFIXES, is_animated_webp
-from rewardkit.video.write import write_video
+from rewardkit.video.write import H264_SUFFIXES, write_video
 
 __all__ = [
+    "H264_SUFFIXES",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "VideoFile",

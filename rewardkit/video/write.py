@@ -18,6 +18,7 @@ from rewardkit.video.levels import level_problem, to_uint8
 
 ARRAY = ".npy"
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+H264_SUFFIXES = frozenset(FORMATS)
 
 BT709, LIMITED_RANGE = 1, 1
 """As h264 numbers them (ITU-T H.273)."""

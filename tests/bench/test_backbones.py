@@ -15,7 +15,7 @@ from rewardkit.bench.suites import BackbonesSuite, read_suite
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.lora import LoraSettings, add_lora, save_lora
 from rewardkit.engine.trial import film_noise
-from rewardkit.errors import RewardFailedError, UsageError
+from rewardkit.errors import NothingToDoError, RewardFailedError, UsageError
 
 TOY = {"backbone": "tests.engine.toy:Toy", "model": "epsilon"}
 BRIGHT = "tests.judges:Brightness"
@@ -107,6 +107,41 @@ def test_what_is_made_is_not_made_again_and_another_model_is_refused(tmp_path: P
         run(suite(tmp_path, [{"name": "toy", "guidance": 2.0, **TOY}]), tmp_path / "out")
 
 
+def test_another_guidance_of_all_films_is_refused_too(tmp_path: Path) -> None:
+    run(suite(tmp_path, [{"name": "toy", **TOY}]), tmp_path / "out")
+    with pytest.raises(UsageError, match=r"holds films made otherwise \(guidance differ\)"):
+        run(suite(tmp_path, [{"name": "toy", **TOY}], films={"guidance": 6.0}), tmp_path / "out")
+
+
+def test_entries_that_share_no_prompt_are_not_called_alone(tmp_path: Path) -> None:
+    entries = [
+        {"name": name, "folder": elsewhere(tmp_path / name, PROMPTS[split])} for name, split in (("x", "a"), ("y", "b"))
+    ]
+    result = run(suite(tmp_path, entries, films={"film_seeds": [0]}), tmp_path / "out")
+    assert result.headline == [f"x and y have no prompt of which both films are scored by {BRIGHT}."]
+
+
+def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    entries = [{"name": "toy", **TOY}, {"name": "tuned", "lora": tmp_path / "none", **TOY}]
+    with pytest.raises(UsageError, match="no LoRA at"):
+        run(suite(tmp_path, entries), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_films_that_cannot_be_read_have_no_diversity(tmp_path: Path) -> None:
+    folder = elsewhere(tmp_path / "theirs", PROMPTS["a"] * 2)
+    with (folder / "prompts.csv").open("w", newline="") as file:
+        rows = [(f"{place}.npy", prompt, place // 3) for place, prompt in enumerate(PROMPTS["a"] * 2)]
+        csv.writer(file).writerows([("path", "prompt", "seed"), *rows])
+    for place in (0, 3):
+        (folder / f"{place}.npy").write_bytes(b"no film")
+    result = run(suite(tmp_path, [{"name": "theirs", "folder": folder}]), tmp_path / "out")
+    found = table(result, "means").rows[0][-1]
+    assert isinstance(found, Estimate)
+    assert (found.value, found.count) == (0.0, 2)  # films of one level, of the two prompts that can be read
+    assert any("the diversity of theirs is without 1 prompts" in told for told in result.warnings)
+
+
 def test_cost_is_of_the_films_that_were_made(tmp_path: Path) -> None:
     result = run(suite(tmp_path, [{"name": "toy", **TOY}]), tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out" / "films" / "toy" / "cost.jsonl").read_text().splitlines()]
@@ -129,7 +164,11 @@ def test_a_folder_counts_for_the_prompts_that_it_has_and_says_which_it_lacks(tmp
     folder = elsewhere(tmp_path / "theirs", PROMPTS["a"])
     result = run(suite(tmp_path, [{"name": "toy", **TOY}, {"name": "theirs", "folder": folder}]), tmp_path / "out")
     assert number(result, "means", 1, BRIGHT) == pytest.approx(200 / 255)
-    assert result.warnings == ["theirs has no film of 3 of 6 prompts, such as 'an owl at night'"]
+    assert result.warnings == [
+        "theirs lacks 9 of 12 films, such as of 'a cat' with the seed 1",
+        "the diversity of theirs is without 3 prompts, which have a single film or films of different shapes, "
+        "such as 'a cat'",
+    ]
     counts = [row.estimate.count for row in next(b for b in result.blocks() if isinstance(b, Forest)).rows]
     assert counts[0] == 3
     assert table(result, "cost").rows[1][1:] == [None, None]
@@ -137,7 +176,7 @@ def test_a_folder_counts_for_the_prompts_that_it_has_and_says_which_it_lacks(tmp
 
 def test_folders_without_a_prompt_in_common_are_refused(tmp_path: Path) -> None:
     folder = elsewhere(tmp_path / "theirs", ["nothing of ours"])
-    with pytest.raises(UsageError, match="has no film of the 6 prompts, such as 'a cat'"):
+    with pytest.raises(UsageError, match="has no film that is asked for, such as of 'a car and a bar'"):
         run(suite(tmp_path, [{"name": "theirs", "folder": folder}]), tmp_path / "out")
 
 
@@ -145,12 +184,19 @@ def test_films_that_cannot_be_scored_are_told(tmp_path: Path) -> None:
     bright = elsewhere(tmp_path / "bright", PROMPTS["a"])
     dark = elsewhere(tmp_path / "dark", PROMPTS["a"], level=60)
     entries = [{"name": "bright", "folder": bright}, {"name": "dark", "folder": dark}]
-    asked = suite(tmp_path, entries, rewards=["tests.judges:Raises"], films={"prompts": {"a": tmp_path / "a.txt"}})
+    asked = suite(
+        tmp_path,
+        entries,
+        rewards=["tests.judges:Raises"],
+        films={"prompts": {"a": tmp_path / "a.txt"}, "film_seeds": [0]},
+    )
     result = run(asked, tmp_path / "out")
     assert result.warnings[0].startswith("tests.judges:Raises failed on 3 of 3 films of bright, which are left out")
     assert table(result, "means").rows[0][1:] == [None]
     with pytest.raises(RewardFailedError, match=r"no film has a score; .* failed on 3 of 3 films"):
-        run(suite(tmp_path, entries[:1], rewards=["tests.judges:Raises"]), tmp_path / "other")
+        run(
+            suite(tmp_path, entries[:1], rewards=["tests.judges:Raises"], films={"film_seeds": [0]}), tmp_path / "other"
+        )
 
 
 def test_bad_suites_are_one_sentence(tmp_path: Path) -> None:
@@ -158,12 +204,20 @@ def test_bad_suites_are_one_sentence(tmp_path: Path) -> None:
         ('rewards = ["technical"]\n[[entries]]\nname = "a"', "needs either a backbone or a folder of films"),
         ('rewards = ["technical"]\nentries = []', "entries: Tuple should have at least 1 item"),
         ('rewards = ["technical"]\n[[entries]]\nname = "a"\nbackbone = "wan"\nloras = "x"', "Extra inputs"),
+        ('rewards = ["technical"]\n[[entries]]\nname = "a"\nfolder = "b"\nlora = "x"', "which has no lora"),
+        ('rewards = ["technical"]\n[[entries]]\nname = "a"\nbackbone = "wan"\nmanifest = "x"', "has no manifest"),
+        (
+            'rewards = ["technical"]\n[[entries]]\nname = "a"\nbackbone = "wan"\n[films]\nprompts = {all = "x"}',
+            "a split cannot be called 'all'",
+        ),
     ):
         (tmp_path / "suite.toml").write_text(text)
         with pytest.raises(UsageError, match=told):
             read_suite(BackbonesSuite, tmp_path / "suite.toml", {})
-    (tmp_path / "a.txt").write_text("")
     asked = suite(tmp_path, [{"name": "toy", **TOY}])
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(NothingToDoError, match=r"no prompts in .*a\.txt, the split 'a'"):
+        run(asked, tmp_path / "out")
     (tmp_path / "a.txt").write_text("rain\n")
     with pytest.raises(UsageError, match="the prompt 'rain' stands in the splits 'a' and 'b'"):
         run(asked, tmp_path / "out")

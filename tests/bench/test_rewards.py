@@ -79,7 +79,8 @@ def test_a_reward_that_rates_as_people_do_agrees_and_its_negative_does_not(films
         assert value(result, "leaderboard", reward, "agrees with people") == agreement
         for column in ("Kendall's tau-b", "Spearman's rho"):
             assert value(result, "agreement-numbers", reward, column) == pytest.approx(2 * agreement - 1)
-    assert result.headline[0].startswith(f"{BRIGHT} agrees best with people: 100% of 3 decided pairs")
+    assert result.headline[0].startswith(f"{BRIGHT} agrees best with people: 100 % of 3 decided pairs")
+    assert "too few prompts to conclude (3, at least 6 are needed)" in result.headline[0]
     heat = next(one for one in result.blocks() if one.kind == "heat")
     assert heat.values == [[pytest.approx(1), pytest.approx(-1)], [pytest.approx(-1), pytest.approx(1)]]
 
@@ -138,8 +139,9 @@ def test_other_frames_and_sizes_keep_the_ranking_of_plain_films(films: Path, tmp
 def test_a_failed_video_is_told_and_counts_nowhere(films: Path, tmp_path: Path) -> None:
     save_film(films / "9.npy", 0.9)
     result = run(suite(films, BRIGHT, RAISES, defects=(), frames=(), resolutions=()), tmp_path / "out")
-    assert any(told.startswith(f"{RAISES}, as is: 1 of 7 videos have no score") for told in result.warnings)
-    assert "too bright" in result.warnings[0]
+    told = f"{RAISES} has no score of some videos, which are left out (as is 1 of 7, copied 1 of 7): "
+    assert result.warnings[-1].startswith(told)
+    assert "too bright" in result.warnings[-1]
     spread = {reward: cell(result, "spread", reward, "mean") for reward in (BRIGHT, RAISES)}
     assert [found.count for found in spread.values() if isinstance(found, Estimate)] == [7, 6]
     assert value(result, "spread", RAISES, "highest") < 0.5
@@ -149,12 +151,94 @@ def test_what_is_scored_is_not_scored_again(films: Path, tmp_path: Path) -> None
     asked = suite(films, BRIGHT)
     first = run(asked, tmp_path / "out")
     kept = {path: path.read_bytes() for path in (tmp_path / "out" / "scores").rglob("*.jsonl")}
-    assert len(kept) == 1 + 5 + 5 + 1 + 2
+    assert len(kept) == 2 + 5 + 5 + 1 + 2
     again = run(asked, tmp_path / "out")
     assert kept == {path: path.read_bytes() for path in kept}  # with the time that each row took
     assert again.sections == first.sections
     next(path for path in kept if path.name == "frozen-1.jsonl").unlink()
+    next((tmp_path / "out" / "scores").rglob("cost.json")).unlink()
     assert run(asked, tmp_path / "out").sections == first.sections
+
+
+def measured(result: Result) -> list[object]:
+    """All blocks but those that tell how long it took."""
+    return [block for block in result.blocks() if block.slug not in ("leaderboard", "cost")]
+
+
+def test_a_video_that_changed_is_spoiled_and_scored_anew(films: Path, tmp_path: Path) -> None:
+    asked = suite(films, BRIGHT, frames=(), codecs=(38,))
+    run(asked, tmp_path / "out")
+    save_film(films / "0.npy", 0.6)
+    assert measured(run(asked, tmp_path / "out")) == measured(run(asked, tmp_path / "new"))
+
+
+def test_copies_of_sets_with_equal_names_are_not_mixed_up(films: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for n in range(6):
+        save_film(other / f"{n}.npy", 0.4 + n / 20)
+    sets = [VideoSet(name=f.name, source=str(f)) for f in (films, other)]
+    for tried_on in ("films", "other"):
+        asked = suite(films, BRIGHT, videos=sets, tried_on=(tried_on,), frames=(), defects=("darkening",))
+        found, fresh = run(asked, tmp_path / "out"), run(asked, tmp_path / f"new {tried_on}")
+        assert measured(found) == measured(fresh)
+
+
+def test_random_frames_are_the_same_spoiled_or_not(films: Path, tmp_path: Path) -> None:
+    """A defect that changes nothing here must change no score, whichever frames are drawn."""
+    drawn = f"{BRIGHT}[frames=segments:3]"
+    result = run(suite(films, drawn, defects=("blur", "desaturation"), frames=()), tmp_path / "out")
+    panels = next(one for one in result.blocks() if isinstance(one, Panels))
+    assert [point.value for panel in panels.panels for point in panel.lines[0].y] == pytest.approx([0] * 12, abs=1e-6)
+
+
+def test_a_codec_is_applied_and_one_that_cannot_be_is_told(films: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for n in range(6):
+        np.save(films / f"{n}.npy", random.integers(0, 256, (6, 3, 16, 24), dtype=np.uint8))
+    (films / "7.npy").write_bytes(b"no film")
+    sharp = "sharpness"
+    result = run(suite(films, sharp, codecs=(0, 51), defects=(), frames=(), resolutions=()), tmp_path / "out")
+    assert value(result, "shift", sharp, "crf 51") < value(result, "shift", sharp, "crf 0") < 0.5
+    assert "crf 0 1 of 7, crf 51 1 of 7" in result.warnings[-1]
+
+
+def test_a_video_without_a_prompt_is_left_out_of_wrong_prompts_alone(films: Path, tmp_path: Path) -> None:
+    write(films / "prompts.csv", ("path", "prompt"), [(f"{n}.npy", f"prompt {n}") for n in range(5)] + [("x.npy", "x")])
+    result = run(suite(films, PROMPT, defects=("wrong prompt",), frames=()), tmp_path / "out")
+    assert "1 prompts of" in result.warnings[0]
+    assert "as is 1 of 6" in result.warnings[1]
+    seen = cell(result, "seen", PROMPT, "wrong prompt")
+    assert isinstance(seen, Estimate)
+    assert seen.count == 5
+
+
+def test_a_sum_of_rewards_has_every_block_but_samplers(films: Path, tmp_path: Path) -> None:
+    total = f"0.5*{BRIGHT} + 0.5*{LAST}"
+    result = run(suite(films, total, BRIGHT), tmp_path / "out")
+    assert cell(result, "ranking", total, "frames all") is None
+    assert value(result, "ranking", total, "resolution 0.5") == pytest.approx(1)
+    assert value(result, "seen", total, "darkening") == 1.0
+
+
+def test_labels_that_are_named_twice_count_once(films: Path, tmp_path: Path) -> None:
+    one = {"prompts": str(films / "prompts.csv"), "preferences": films / "pairs.csv"}
+    halves = [VideoSet(name=n, source=str(films / f"[{r}].npy"), **one) for n, r in (("a", "0-2"), ("b", "3-5"))]
+    result = run(suite(films, BRIGHT, videos=halves, defects=(), frames=()), tmp_path / "out")
+    found = cell(result, "leaderboard", BRIGHT, "agrees with people")
+    assert isinstance(found, Estimate)
+    assert found.count == 2
+
+
+def test_a_reward_without_a_pair_does_not_stop_the_others(films: Path, tmp_path: Path) -> None:
+    bright = tmp_path / "bright"
+    for n in range(6):
+        save_film(bright / f"{n}.npy", 0.7)
+    write(bright / "prompts.csv", ("path", "prompt"), [(f"{n}.npy", f"prompt {n // 2}") for n in range(6)])
+    sets = [VideoSet(name=f.name, source=str(f), prompts=str(f / "prompts.csv")) for f in (films, bright)]
+    asked = suite(films, BRIGHT, RAISES, videos=sets, compare=("films", "bright"), tried_on=("films",), defects=())
+    result = run(asked, tmp_path / "out")
+    assert f"{RAISES} has scores of no pair of films and bright" in result.warnings
+    assert result.headline[0].startswith("bright beats films")
 
 
 def test_the_second_set_wins_where_it_is_brighter(films: Path, tmp_path: Path) -> None:
@@ -178,7 +262,7 @@ def test_the_command_ends_with_1_where_something_was_left_out(films: Path, tmp_p
     words = ["benchmark", "rewards", str(films / "suite.toml"), "--out", str(tmp_path / "out"), "--quiet"]
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 1
-    assert "1 of 7 videos have no score" in done.stderr
+    assert "which are left out (as is 1 of 7, copied 1 of 7" in done.stderr
 
 
 def test_without_matplotlib_nothing_is_begun(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +318,9 @@ def test_sets_that_share_no_prompt_cannot_be_compared(films: Path, tmp_path: Pat
         ('reward = ["technical"]', "did you mean rewards"),
         ('rewards = ["technical", "technical"]', "each reward once: 'technical' is there twice"),
         ('rewards = ["technical"]\ndefects = ["blurr"]', "did you mean blur"),
-        ('rewards = ["technical"]\nmost = 0', "most: Input should be greater than 0"),
+        ('rewards = ["technical"]\nmost = 1', "most: Input should be greater than or equal to 2"),
+        ('rewards = ["technical"]\ncompare = ["a", "b"]', "no set of videos is called 'a': there are none"),
+        ('rewards = ["technical"]\ndefects = ["blur", "blur"]', "each defect once: 'blur' is there twice"),
         ('rewards = ["technical"]\n[[videos]]\nname = "a"\nsource = "b"\nrating = "c"', "Extra inputs"),
         ('rewards = ["technical"]\ncompare = ["a", "b"]\n[[videos]]\nname = "a"\nsource = "."', "called 'b'"),
     ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import rewardkit.miniworld
@@ -36,7 +36,7 @@ class Judged:
     def measures(self, prompts: Sequence[str]) -> dict[str, Values]:
         """A number a prompt of every reward, and of diversity where a prompt has several films."""
         found = {name: by_prompt(one.values, prompts) for name, one in self.scores.items()}
-        apart = by_prompt(film_diversity(self.films, set(prompts)), prompts)
+        apart = film_diversity(self.films)
         return {**found, DIVERSITY: apart} if apart else found
 
     def shown(self, label: str, key: Key, first: str, out: Path) -> ShownFilm | None:
@@ -48,7 +48,7 @@ class Judged:
         row = rows.get(first)
         return ShownFilm(
             label=label,
-            path=os.path.relpath(path, os.path.abspath(out)),
+            path=os.path.relpath(os.path.realpath(path), os.path.realpath(out)),
             scores={name: row.score for name, row in rows.items() if row.score is not None},
             curve=list(zip(row.frame_index or [], row.per_frame or [], strict=False)) if row else [],
         )
@@ -70,39 +70,50 @@ def judge_entries(
         RewardFailedError: nothing has a score.
     """
     found: dict[str, Judged] = {}
+    wanted = {(prompt, str(seed)) for prompt in prompts for seed in films.film_seeds}
+    there = {entry.name: _theirs(entry, wanted) for entry in entries}  # what is missing ends it before anything is made
     for number, entry in enumerate(entries):
-        total = len(prompts) * len(films.film_seeds)
+        total = len(wanted)
 
         def note(done: int, of: int, number: int = number, entry: Entry = entry, total: int = total) -> None:
             show("films", number * total + done, len(entries) * total, entry.name)
 
-        found[entry.name] = _filmed(entry, prompts, films, suite, out / "films" / slug(entry.name), note)
+        own = there[entry.name] or _filmed(entry, prompts, films, suite, out / "films" / slug(entry.name), note)
+        found[entry.name] = replace(own, films=own.films.of(wanted))
     for number, name in enumerate(rewards):
         reward = create_reward(name, device=suite.device, dtype=suite.dtype)
         for place, (entry_name, judged) in enumerate(found.items()):
             show("scores", number * len(found) + place, len(rewards) * len(found), f"{name}, {entry_name}")
             rows = out / "scores" / slug(entry_name) / f"{slug(name)}.jsonl"
-            judged.scores[name] = score_films(judged.films, reward, rows, suite, set(prompts))
+            judged.scores[name] = score_films(judged.films, reward, rows, suite)
     told = failures(found)
     if told and not any(scores.rows for judged in found.values() for scores in judged.scores.values()):
         raise RewardFailedError(f"no film has a score; {told[0]}")
     return found
 
 
+def _theirs(entry: Entry, wanted: Set[Key]) -> Judged | None:
+    """Films made elsewhere; None of a backbone, whose LoRA must be there."""
+    if entry.folder is None:
+        if entry.lora not in (None, BUNDLED):
+            _check_lora(Path(str(entry.lora)))
+        return None
+    films = read_films(entry.manifest or entry.folder / "prompts.csv")
+    if not wanted & set(films.keys.values()):
+        prompt, seed = min(wanted)
+        raise UsageError(f"{entry.folder} has no film that is asked for, such as of {prompt!r} with the seed {seed}")
+    return Judged(films, Cost())
+
+
 def _filmed(
     entry: Entry, prompts: Sequence[str], films: Films, suite: Suite, folder: Path, note: Callable[[int, int], None]
 ) -> Judged:
-    if entry.folder is not None:
-        there = read_films(entry.manifest or entry.folder / "prompts.csv")
-        if not {prompt for prompt, _ in there.keys.values()} & set(prompts):
-            raise UsageError(f"{entry.folder} has no film of the {len(prompts)} prompts, such as {prompts[0]!r}")
-        return Judged(there, Cost())
     assert entry.backbone is not None
     generator = create_backbone(entry.backbone, entry.model, suite.device, entry.dtype, entry.memory)
     lora = _bundled() if entry.lora == BUNDLED else entry.lora
     if lora is not None:
         load_lora(generator, lora)
-    made_by = entry.model_dump(mode="json", include={"backbone", "model", "dtype", "lora_strength", "guidance"})
+    made_by = entry.model_dump(mode="json", include={"backbone", "model", "dtype", "lora_strength"})
     made = make_films(
         generator,
         prompts,
@@ -114,6 +125,11 @@ def _filmed(
         progress=note,
     )
     return Judged(made, read_cost(folder))
+
+
+def _check_lora(lora: Path) -> None:
+    if not (lora / FILE if lora.is_dir() else lora).is_file():
+        raise UsageError(f"no LoRA at {lora}")
 
 
 def _bundled() -> Path:
@@ -136,12 +152,21 @@ def failures(judged: Mapping[str, Judged]) -> list[str]:
     ]
 
 
-def missing(judged: Mapping[str, Judged], prompts: Sequence[str]) -> list[str]:
-    """A sentence for every entry that has no film of some prompts."""
-    told = []
+def missing(judged: Mapping[str, Judged], prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """A sentence for every entry that lacks films, or has some that cannot be told apart from one another."""
+    wanted, told = [(prompt, str(seed)) for prompt in prompts for seed in seeds], []
     for entry, one in judged.items():
-        there = {prompt for prompt, _ in one.films.keys.values()}
-        lacking = [prompt for prompt in prompts if prompt not in there]
+        there = set(one.films.keys.values())
+        lacking = [key for key in wanted if key not in there]
         if lacking:
-            told.append(f"{entry} has no film of {len(lacking)} of {len(prompts)} prompts, such as {lacking[0]!r}")
+            prompt, seed = lacking[0]
+            told.append(
+                f"{entry} lacks {len(lacking)} of {len(wanted)} films, such as of {prompt!r} with the seed {seed}"
+            )
+        unlike = sorted({prompt for prompt, _ in there} - film_diversity(one.films).keys()) if len(seeds) > 1 else []
+        if unlike:
+            told.append(
+                f"the diversity of {entry} is without {len(unlike)} prompts, which have a single film or films of "
+                f"different shapes, such as {unlike[0]!r}"
+            )
     return told

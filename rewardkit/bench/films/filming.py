@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rewardkit.miniworld.prompts import judged_truths
 from rewardkit.miniworld.truth import caption
 
 COST, CLAIM = "cost.jsonl", "films.json"
+_MINIWORLD_EACH, _MINIWORLD_MOST = 8, 24
 Key = tuple[str, str]
 """(prompt, seed) of a film."""
 Counted = Callable[[int, int], None]
@@ -33,6 +34,10 @@ class FilmSet:
 
     manifest: Path
     keys: Mapping[Path, Key]
+
+    def of(self, wanted: Set[Key]) -> FilmSet:
+        """Those of these prompts and seeds."""
+        return FilmSet(self.manifest, {path: key for path, key in self.keys.items() if key in wanted})
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,10 @@ def prompt_splits(films: Films) -> dict[str, list[str]]:
         NothingToDoError: a file without prompts.
     """
     if not films.prompts:
-        return {name: [caption(truth) for truth in truths] for name, truths in judged_truths(films.each).items()}
+        each = films.each or _MINIWORLD_EACH
+        if each > _MINIWORLD_MOST:
+            raise UsageError(f"the mini world has {_MINIWORLD_MOST} prompts a split: got each = {each}")
+        return {name: [caption(truth) for truth in truths] for name, truths in judged_truths(each).items()}
     splits: dict[str, list[str]] = {}
     known: dict[str, str] = {}
     for name, path in films.prompts.items():
@@ -80,8 +88,9 @@ def make_films(
     Raises:
         UsageError: the folder holds films that were `made_by` something else.
     """
-    alike = films.model_dump(mode="json", exclude={"prompts", "each", "film_seeds", "batch_size"})
-    _claim(folder, {**alike, **made_by})
+    scale = films.guidance if guidance is None else guidance
+    alike = films.model_dump(mode="json", exclude={"prompts", "each", "film_seeds", "batch_size", "guidance"})
+    _claim(folder, {**alike, **made_by, "guidance": scale})
     meter = _Meter(folder / COST, generator, progress)
     manifest = generate_folder(
         generator,
@@ -90,7 +99,7 @@ def make_films(
         seeds=films.film_seeds,
         fps=films.fps,
         steps=films.steps,
-        guidance=films.guidance if guidance is None else guidance,
+        guidance=scale,
         shape=generator.default_shape.but(films.frames, films.height, films.width),
         lora_strength=lora_strength,
         batch_size=films.batch_size,
@@ -136,6 +145,7 @@ def read_films(manifest: Path) -> FilmSet:
 
     Raises:
         UsageError: it cannot be read, or two films cannot be told apart.
+        NothingToDoError: it is empty.
     """
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
@@ -149,7 +159,10 @@ def read_films(manifest: Path) -> FilmSet:
         key = (line["prompt"].strip(), line.get("seed") or "0")
         if key in keys.values():
             raise UsageError(f"{manifest}: two films of the prompt {key[0]!r} and the seed {key[1]}")
-        keys[Path(os.path.abspath(manifest.parent / line["path"]))] = key
+        path = Path(os.path.abspath(manifest.parent / line["path"]))
+        if path in keys:
+            raise UsageError(f"{manifest}: {line['path']} is there twice")
+        keys[path] = key
     if not keys:
         raise NothingToDoError(f"no films in {manifest}")
     return FilmSet(manifest, keys)

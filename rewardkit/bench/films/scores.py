@@ -9,6 +9,8 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from rewardkit.bench.films.filming import FilmSet, Key
 from rewardkit.bench.pages.thumbnails import spread_over
@@ -18,7 +20,7 @@ from rewardkit.errors import BadInputError
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.bootstrap import bootstrap_interval
 from rewardkit.scoring.change import Change, measure_change
-from rewardkit.scoring.folder import Progress, score_folder
+from rewardkit.scoring.folder import score_folder
 from rewardkit.scoring.rows import ScoreRow
 from rewardkit.video import open_video
 
@@ -44,51 +46,53 @@ class FilmScores:
         return {key: row.score for key, row in self.rows.items() if row.score is not None}
 
 
-def score_films(
-    films: FilmSet, reward: Reward, out: Path, suite: Suite, keep: set[str], progress: Progress | None = None
-) -> FilmScores:
-    """Scores of the films of the prompts in `keep`; rows in `out` are not made again."""
-    paths = [path for path, key in films.keys.items() if key[0] in keep]
+def score_films(films: FilmSet, reward: Reward, out: Path, suite: Suite) -> FilmScores:
+    """Scores of all films; rows in `out` are not made again, but for those that failed."""
     table = score_folder(
-        paths,
+        list(films.keys),
         reward,
-        prompts={str(path): films.keys[path][0] for path in paths},
+        prompts={str(path): prompt for path, (prompt, _) in films.keys.items()},
         out=out,
+        retry_failed=True,
         seed=suite.seed,
         device=suite.device,
         dtype=suite.dtype,
-        progress=progress,
     )
+    by_path = {Path(os.path.abspath(row.path)): row for row in table}
     found = FilmScores()
-    for row in table:
+    for path, key in films.keys.items():  # in an order that resuming does not change
+        row = by_path[path]
         if row.score is None:
             found.failed.append(row.error or f"{row.path}: no score")
         else:
-            found.rows[films.keys[Path(os.path.abspath(row.path))]] = row
+            found.rows[key] = row
     return found
 
 
-def film_diversity(films: FilmSet, keep: set[str]) -> dict[Key, float]:
-    """Mean absolute difference between films of one prompt, by prompt; its seed is empty. RGB in [0, 1]."""
+def film_diversity(films: FilmSet) -> dict[str, float]:
+    """Mean absolute difference between films of one prompt, by prompt, RGB in [0, 1].
+
+    Prompts with a single film, and those whose films differ in shape, are not there.
+    """
     by_prompt: dict[str, list[Path]] = {}
     for path, (prompt, _) in films.keys.items():
-        if prompt in keep:
-            by_prompt.setdefault(prompt, []).append(path)
-    found: dict[Key, float] = {}
+        by_prompt.setdefault(prompt, []).append(path)
+    found: dict[str, float] = {}
     for prompt, paths in by_prompt.items():
-        made = [_some_frames(path) for path in paths]
+        made = [film for path in paths if (film := _some_frames(path)) is not None]
         if len(made) > 1 and len({film.shape for film in made}) == 1:
-            found[prompt, ""] = float(np.mean([np.abs(a - b).mean() for a, b in combinations(made, 2)])) / 255
+            found[prompt] = float(np.mean([np.abs(a - b).mean() for a, b in combinations(made, 2)])) / 255
     return found
 
 
-def _some_frames(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _some_frames(path: Path) -> Float[NDArray[np.float32], "frame 3 height width"] | None:
+    """None of a film that cannot be read, as its rows say."""
     try:
         with open_video(path) as video:
             numbers = spread_over(range(video.info.num_frames), _FRAMES)
             return video.read(numbers).numpy().astype(np.float32)
-    except BadInputError:  # its rows say so
-        return np.empty(0, np.float32)
+    except BadInputError:
+        return None
 
 
 def by_prompt(values: Mapping[Key, float], prompts: Sequence[str]) -> dict[str, float]:

@@ -15,8 +15,6 @@ from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import Entry, MethodsSuite
 from rewardkit.reducers.create import named_cards
 
-_WATCHED = 64
-
 
 def benchmark_methods(suite: MethodsSuite, out: Path, show: Shown) -> Result:
     """Trains, films and judges; what is in `out` already is not made again.
@@ -48,7 +46,7 @@ def benchmark_methods(suite: MethodsSuite, out: Path, show: Shown) -> Result:
 
 def _train(suite: MethodsSuite, prompts: Sequence[str], out: Path, show: Shown) -> Mapping[tuple[str, int], Tuned]:
     examples = training_examples(suite, out / "training-clips")
-    watch = spread_over(prompts, _WATCHED)
+    watch = spread_over(prompts, suite.config(suite.methods[0], 0).guards.prompts)
     found: dict[tuple[str, int], Tuned] = {}
     total = len(suite.seeds) * len(suite.methods)
     for seed in suite.seeds:

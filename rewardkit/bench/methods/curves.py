@@ -53,7 +53,8 @@ def guard_panels(suite: MethodsSuite, tuned: Trainings) -> list[Panels]:
             lines.append(_line(method.name, steps, values))
         return Panel(title=title, x="step", limit=limit, lines=lines)
 
-    held_out = tuned[suite.methods[0].name, suite.seeds[0]].looks[0].held_out
+    seen = [set(tuned[method.name, seed].looks[0].held_out) for method in suite.methods for seed in suite.seeds]
+    held_out = [name for name in suite.rewards if all(name in names for names in seen)]
     return [
         Panels(
             slug="guards",
@@ -64,7 +65,7 @@ def guard_panels(suite: MethodsSuite, tuned: Trainings) -> list[Panels]:
                 panel("Motion, of the base's", lambda look: look.motion, settings.least_motion),
                 panel("Diversity, of the base's", lambda look: look.diversity, settings.least_diversity),
                 *(
-                    panel(f"{name}, not trained on", lambda look, name=name: look.held_out[name], relative=False)  # type: ignore[misc]
+                    panel(name, lambda look, name=name: look.held_out[name], relative=False)  # type: ignore[misc]
                     for name in held_out
                 ),
             ],

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewardkit.bench.films.entries import Judged, Values, failures
+import numpy as np
+
+from rewardkit.bench.films.entries import Judged, Values, failures, missing
 from rewardkit.bench.films.scores import averaged, change_of, difference_in, mean_of
 from rewardkit.bench.methods.curves import guard_panels, reward_panels
 from rewardkit.bench.methods.tuning import CALLS, TIME, Run, Tuned
@@ -49,9 +51,9 @@ class MethodsReport:
         self.suite, self.tuned, self.judged, self.out = suite, tuned, judged, out
         self.prompts = [prompt for prompts in splits.values() for prompt in prompts]
         self.splits = {**splits, ALL: self.prompts} if len(splits) > 1 else dict(splits)
-        self.warnings = failures(entries)
-        found = {name: one.measures(self.prompts) for name, one in entries.items()}
-        by_run = {run: next(found[name] for name, own in entries.items() if own is one) for run, one in judged.items()}
+        self.warnings = [*missing(entries, self.prompts, suite.films.film_seeds), *failures(entries)]
+        found = {id(one): one.measures(self.prompts) for one in entries.values()}
+        by_run = {run: found[id(one)] for run, one in judged.items()}
         self.measures = list(by_run[BASE, 0, ""])
         self.base = Measured({0: by_run[BASE, 0, ""]})
         self.methods = {
@@ -72,7 +74,13 @@ class MethodsReport:
             Section(
                 title=f"At {IN_WORDS[budget]}",
                 note=note if budget == CALLS else "",
-                blocks=[self._scores(budget), self._against(budget), self._moved(budget), self._means(budget)],
+                blocks=[
+                    self._scores(budget),
+                    self._against(budget),
+                    self._moved(budget),
+                    self._quarters(budget),
+                    self._means(budget),
+                ],
             )
             for budget in suite.budgets
         ]
@@ -172,10 +180,11 @@ class MethodsReport:
             [name, *(mean_of(of.of(measure, self.prompts), self.suite.seed) for measure in self.measures)]
             for name, of in {BASE: self.base, **self.methods[budget]}.items()
         ]
+        own = ", unless a method names its own" if any(method.reward for method in self.suite.methods) else ""
         return Table(
             slug=f"measures-at-equal-{budget}",
             title="Every measure",
-            note=f"Means over all prompts. Trained on is {self.suite.reward}; nothing else was seen in training.",
+            note=f"Means over all prompts. Trained on is {self.suite.reward}{own}.",
             columns=[Column(name="method", unit="text"), *(Column(name=measure) for measure in self.measures)],
             rows=rows,
         )
@@ -190,6 +199,31 @@ class MethodsReport:
             title="What moved",
             note="Difference from the base, prompt by prompt, over all prompts.",
             columns=[Column(name="method", unit="text"), *(Column(name=measure) for measure in self.measures)],
+            rows=rows,
+        )
+
+    def _quarters(self, budget: Budget) -> Table:
+        """Who mends what was bad, and who polishes what was good."""
+        reward = self.suite.rewards[0]
+        base = self.base.of(reward, self.prompts)
+        quarters = [list(part) for part in np.array_split(sorted(base, key=base.__getitem__), 4) if len(part)]
+        rows: list[list[Cell]] = []
+        for name, of in self.methods[budget].items():
+            after = of.of(reward, self.prompts)
+            changes = [
+                change_of(
+                    reward, {p: base[p] for p in quarter}, {p: after[p] for p in quarter if p in after}, self.suite.seed
+                )
+                for quarter in quarters
+            ]
+            rows.append([name, *map(difference_in, changes)])
+        heads = ["worst quarter", "second", "third", "best quarter"][: len(quarters)]
+        return Table(
+            slug=f"quarters-at-equal-{budget}",
+            title="By how good the base model's film was",
+            note=f"Change of {reward} over the prompts whose base films it puts in each quarter. By chance alone a worst "
+            "quarter rises and a best one falls: compare methods with each other.",
+            columns=[Column(name="method", unit="text"), *(Column(name=head, best="high") for head in heads)],
             rows=rows,
         )
 

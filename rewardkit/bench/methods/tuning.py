@@ -83,18 +83,21 @@ def tune(
     """
     generator = create_backbone(suite.backbone, suite.model, suite.device, memory=suite.memory)
     config = suite.config(method, seed)
-    reward = create_reward(method.reward or suite.reward, device=suite.device)
-    others = {name: create_reward(name, device=suite.device) for name in suite.rewards}
+    reward = create_reward(method.reward or suite.reward, device=suite.device, dtype=suite.dtype)
+    others = {name: create_reward(name, device=suite.device, dtype=suite.dtype) for name in suite.rewards}
+    held_out = {name: other for name, other in others.items() if other.name != reward.name}
     training = Finetuning(
         generator,
         reward,
         examples,
         config,
         folder,
-        held_out={name: other for name, other in others.items() if other.name != reward.name},
+        held_out=held_out,
         watch=watch,
         shape=generator.default_shape.but(suite.films.frames, suite.films.height, suite.films.width),
     )
+    if training.looks and training.looks[0].held_out.keys() != held_out.keys():
+        raise UsageError(f"{folder} was trained with other rewards to measure by: take another --out, or delete it")
     log = read_log(folder)
     reached = _reached(log, suite.calls, seconds)
     loras = {budget: folder / f"lora-{budget}" for budget in suite.budgets}

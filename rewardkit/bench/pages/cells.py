@@ -11,10 +11,17 @@ from rewardkit.bench.result import Cell, Column, Estimate, Table
 
 @dataclass(frozen=True)
 class ShownCell:
-    """A cell to print: a text, a number, or None for what was not measured."""
+    """A cell to print.
+
+    Attributes:
+        words: a text, a number, or None for what was not measured.
+        best: whether it is the best of its column; only among numbers over equally many items.
+        fewer: how many items it is over, where that is fewer than others of the column are.
+    """
 
     words: str | Words | None
     best: bool = False
+    fewer: int | None = None
 
 
 def shown_rows(table: Table) -> list[list[ShownCell]]:
@@ -25,10 +32,19 @@ def shown_rows(table: Table) -> list[list[ShownCell]]:
 
 def _shown_column(column: Column, cells: list[Cell]) -> list[ShownCell]:
     numbers = [cell for cell in cells if isinstance(cell, Estimate)]
-    words, best = iter(in_words(numbers, column.unit == "percent")), _best(column, numbers)
+    most = max((number.count or 0 for number in numbers), default=0)
+    words = iter(in_words(numbers, column.unit == "percent"))
+    best = _best(column, [number for number in numbers if not _fewer(number, most)])
     return [
-        ShownCell(next(words), cell.value == best) if isinstance(cell, Estimate) else ShownCell(cell) for cell in cells
+        ShownCell(next(words), cell.value == best and not _fewer(cell, most), _fewer(cell, most))
+        if isinstance(cell, Estimate)
+        else ShownCell(cell)
+        for cell in cells
     ]
+
+
+def _fewer(number: Estimate, most: int) -> int | None:
+    return number.count if number.count is not None and number.count < most else None
 
 
 def _best(column: Column, numbers: list[Estimate]) -> float | None:

@@ -89,7 +89,8 @@ def _markdown_cell(cell: ShownCell) -> str:
     if not isinstance(cell.words, Words):
         return MISSING if cell.words is None else _markdown(cell.words)
     value, *interval = str(cell.words).partition(" (")
-    return f"**{value}**{''.join(interval)}" if cell.best else str(cell.words)
+    words = f"**{value}**{''.join(interval)}" if cell.best else str(cell.words)
+    return words if cell.fewer is None else f"{words}, n = {cell.fewer}"
 
 
 def _csv_heads(column: Column) -> list[str]:
@@ -121,7 +122,8 @@ def _latex_cell(cell: ShownCell) -> str:
     value = rf"\mathbf{{{value}}}" if cell.best else value
     value += rf"\,\{cell.words.sign}" if cell.words.sign else ""
     interval = ", ".join(map(_latex_number, cell.words.interval or ()))
-    return rf"${value}\,({interval})$" if interval else f"${value}$"
+    words = rf"${value}\,({interval})$" if interval else f"${value}$"
+    return words if cell.fewer is None else f"{words}, $n={cell.fewer}$"
 
 
 def _latex_number(words: str) -> str:

@@ -86,7 +86,9 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def spread_over(items: Sequence[ItemT], most: int) -> list[ItemT]:
-    """At most `most` of the items, evenly chosen, first and last among them."""
+    """At most `most` of the items, evenly chosen, first and last among them; of one the middle."""
     if len(items) <= most:
         return list(items)
+    if most == 1:
+        return [items[len(items) // 2]]
     return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]

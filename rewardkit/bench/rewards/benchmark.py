@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from rewardkit.bench.defects import WRONG_PROMPT, WRONG_SHARES, Resized, Spoiled, find_defect, wrong_prompt
@@ -14,7 +16,7 @@ from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Result
 from rewardkit.bench.rewards.labels import Preference, read_preferences, read_ratings
 from rewardkit.bench.rewards.report import report_rewards
-from rewardkit.bench.rewards.scores import AS_IS, Found, Scores, Videos
+from rewardkit.bench.rewards.scores import AS_IS, CODED, COPIED, Found, Scores, Videos
 from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import RewardsSuite, VideoSet
 from rewardkit.device import choose_device
@@ -28,14 +30,17 @@ from rewardkit.reducers.video_reward import VideoReward
 from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.folder import score_folder
 from rewardkit.scoring.inputs import find_videos
+from rewardkit.scoring.pairing import pair_rows
 from rewardkit.scoring.prompts import attach_prompts
 from rewardkit.scoring.rows import ScoreRow
+from rewardkit.scoring.verdict import pairing_sentence
 from rewardkit.spec import parse_part
-from rewardkit.video import open_video, write_video
+from rewardkit.types import Frames
+from rewardkit.video import H264_SUFFIXES, open_video, write_video
 
 COST = "cost.json"
 _FPS = 8.0  # of what has no rate of its own
-_MOST_BYTES = 2**28  # of a decoded video: 85 frames of 1280 by 720
+_MOST_BYTES = 2**30  # of a decoded video: 388 frames of 1280 by 720
 MINIWORLD_SETS = (
     VideoSet(name="good", source="good/prompts.csv"),
     VideoSet(name="bad", source="bad/prompts.csv", preferences=Path("preferences.csv"), labels="the truth"),
@@ -55,7 +60,7 @@ def benchmark_rewards(suite: RewardsSuite, out: Path, show: Shown) -> Result:
     videos = find_sets(suite, out)
     out = Path(os.path.abspath(out))
     decoded = _copies(videos.tried, out / "clips" / "decoded", show)
-    coded = {f"crf {crf}": _copies(videos.tried, out / "clips" / f"crf-{crf}", show, crf) for crf in suite.codecs}
+    coded = {f"{CODED}{crf}": _copies(videos.tried, out / "clips" / f"crf-{crf}", show, crf) for crf in suite.codecs}
     found = {}
     for number, name in enumerate(suite.rewards):
         run = _Run(suite, videos, out / "scores" / slug(name), lambda what, name=name, number=number: show(  # type: ignore[misc]
@@ -67,64 +72,136 @@ def benchmark_rewards(suite: RewardsSuite, out: Path, show: Shown) -> Result:
 
 def find_sets(suite: RewardsSuite, out: Path) -> Videos:
     """The videos of a suite and what is known of them; without sets, films of the mini world are drawn into `out`."""
-    declared: Sequence[VideoSet] = suite.videos
-    tried_on = suite.tried_on
+    declared, tried_on = suite.videos, suite.tried_on
     if not declared:
         folder = out / "miniworld"
         if not (folder / "preferences.csv").is_file():  # it is written last
             write_judged_clips(folder)
-        declared, tried_on = [one.beside(folder) for one in MINIWORLD_SETS], ("good",)
+        declared, tried_on = tuple(one.beside(folder) for one in MINIWORLD_SETS), ("good",)
     sets: dict[str, list[Path]] = {}
     prompts: dict[Path, str] = {}
+    left_out: list[str] = []
     for one in declared:
-        items = attach_prompts(find_videos([one.source]), one.prompts).items
-        sets[one.name] = [Path(os.path.abspath(item.path)) for item in items]
-        for path, item in zip(sets[one.name], items, strict=True):
-            if prompts.setdefault(path, item.prompt or "") != (item.prompt or ""):
+        prompted = attach_prompts(find_videos([one.source]), one.prompts)
+        sets[one.name] = [Path(os.path.abspath(item.path)) for item in prompted.items]
+        for path, item in zip(sets[one.name], prompted.items, strict=True):
+            if item.prompt is not None and prompts.setdefault(path, item.prompt) != item.prompt:
                 raise UsageError(f"{path} is in two sets with two prompts: name it once")
-    ratings = {video: rating for one in declared if one.ratings for video, rating in read_ratings(one.ratings).items()}
-    preferences = [pair for one in declared if one.preferences for pair in read_preferences(one.preferences)]
-    if len(prompts) < 2:
-        raise UsageError(f"rewards are compared on 2 videos or more: got {', '.join(map(str, prompts))}")
-    _check_labels(prompts, ratings, preferences)
-    chosen = [path for name, paths in sets.items() if not tried_on or name in tried_on for path in paths]
+        left_out += [item.problem for item in prompted.items if item.problem]
+        if prompted.unmatched:
+            number, first = len(prompted.unmatched), prompted.unmatched[0]
+            left_out.append(f"{number} prompts of {one.prompts} fit no video of {one.name}, such as {first}")
+    every = list(dict.fromkeys(path for paths in sets.values() for path in paths))
+    if len(every) < 2:
+        raise UsageError(f"rewards are compared on 2 videos or more: got {', '.join(map(str, every))}")
+    ratings, preferences = _labels(declared, set(every))
+    chosen = list(dict.fromkeys(path for name in sets if not tried_on or name in tried_on for path in sets[name]))
     labels = ", ".join(dict.fromkeys(one.labels for one in declared if one.ratings or one.preferences))
-    return Videos(sets, prompts, ratings, preferences, labels, spread_over(chosen, suite.most))
+    tried = spread_over(chosen, suite.most)
+    pairs, by, told = _pairs(suite.compare, sets, prompts) if suite.compare else ([], "", [])
+    return Videos(sets, prompts, ratings, preferences, labels, tried, pairs, by, [*left_out, *told])
 
 
-def _check_labels(
-    prompts: Mapping[Path, str], ratings: Mapping[Path, float], preferences: Sequence[Preference]
-) -> None:
+def _labels(declared: Sequence[VideoSet], videos: Set[Path]) -> tuple[dict[Path, float], list[Preference]]:
+    """What people said; twice the same counts once."""
+    ratings: dict[Path, float] = {}
+    for one in declared:
+        for video, rating in read_ratings(one.ratings).items() if one.ratings else ():
+            if ratings.setdefault(video, rating) != rating:
+                raise UsageError(f"{video} is rated {ratings[video]:g} and {rating:g}")
+    files = dict.fromkeys(one.preferences for one in declared if one.preferences)
+    preferences = list(dict.fromkeys(pair for path in files for pair in read_preferences(path)))
     judged = [*ratings, *(path for pair in preferences for path in (pair.first, pair.second))]
-    strangers = [path for path in judged if path not in prompts]
+    strangers = [path for path in judged if path not in videos]
     if strangers:
         raise UsageError(
             f"{len(strangers)} of {len(judged)} videos that people judged are in no set, such as {strangers[0]}"
         )
+    return ratings, preferences
 
 
-def _copies(paths: Sequence[Path], folder: Path, show: Shown, crf: int | None = None) -> dict[Path, Path]:
+def _pairs(
+    names: tuple[str, str], sets: Mapping[str, Sequence[Path]], prompts: Mapping[Path, str]
+) -> tuple[list[tuple[Path, Path]], str, list[str]]:
+    """Videos of two sets that belong together, what tells so, and what was left out."""
+    sides = [
+        [
+            ScoreRow(
+                key="",
+                path=str(path),
+                prompt=prompts.get(path),
+                prompt_source="none",
+                reward="",
+                score=0.0,
+                status="ok",
+            )
+            for path in sets[name]
+        ]
+        for name in names
+    ]
+    pairing = pair_rows(*sides)
+    left = pairing.unpaired_before + pairing.unpaired_after
+    told = [f"of {names[0]} and {names[1]}, {pairing_sentence(pairing, names)}"] if left else []
+    noun = "prompt" if pairing.paired_by == "prompt" else "pair"
+    return [(Path(before.path), Path(after.path)) for before, after in pairing.pairs], noun, told
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Files that stand for videos: original by copy, and a sentence for each video of which none could be made."""
+
+    files: Mapping[Path, Path]
+    failed: Sequence[str] = ()
+
+
+def _copies(paths: Sequence[Path], folder: Path, show: Shown, crf: int | None = None) -> Copies:
     """Each video as h264 of that quality or, without one, decoded, so that it is decoded once for all ways to score it.
 
-    By copy, its original. A video that cannot be read, whose rows will say so, or would take too much when decoded
-    stands for itself.
+    A video that cannot be read or is too long to be decoded as a whole is not among those of a quality; decoded, it
+    stands for itself. Names are the originals', by which random samplers draw; folders tell apart what a file was.
     """
-    found = {}
+    files: dict[Path, Path] = {}
+    failed = []
     for number, path in enumerate(paths):
-        copy = folder / f"{number:04d}-{path.stem}.{'npy' if crf is None else 'mp4'}"
+        suffix = ".npy" if crf is None else path.suffix if path.suffix.lower() in H264_SUFFIXES else ".mp4"
+        copy = folder / _state(path) / f"{path.stem}{suffix}"
         if not copy.exists():
             show("videos copied", number, len(paths), folder.name)
             try:
-                with open_video(path) as video:
-                    size = 3 * video.info.num_frames * video.info.height * video.info.width
-                    if crf is None and size > _MOST_BYTES:
-                        raise BadInputError(f"{path} is too long to be kept decoded")
-                    frames, fps = video.read(range(video.info.num_frames)), video.info.fps or _FPS
-                write_video(copy, frames, fps, crf=crf or 0)
-            except BadInputError:
+                write_video(copy, *_whole(path), crf=crf or 0)
+            except BadInputError as error:
+                if crf is not None:
+                    failed.append(str(error))
+                    continue
                 copy = path
-        found[copy] = path
-    return found
+        files[copy] = path
+    return Copies(files, failed)
+
+
+def _state(path: Path) -> str:
+    """Changes with a video's place, size and time of change."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "gone"
+    return hashlib.sha256(f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogatepass")).hexdigest()[
+        :12
+    ]
+
+
+def _whole(path: Path) -> tuple[Frames, float]:
+    """All frames, and their rate."""
+    with open_video(path) as video:
+        while True:  # a file that announces other frames than it has is corrected while it is read
+            info = video.info
+            size = 3 * info.num_frames * info.height * info.width
+            if size > _MOST_BYTES:
+                raise BadInputError(f"{path} takes {size / 2**20:,.0f} MiB decoded, over {_MOST_BYTES / 2**20:,.0f}")
+            try:
+                return video.read(range(info.num_frames)), info.fps or _FPS
+            except BadInputError:
+                if video.info == info:
+                    raise
 
 
 class _Run:
@@ -137,46 +214,51 @@ class _Run:
         self,
         name: str,
         samplers: Sequence[FrameSampler],
-        decoded: Mapping[Path, Path],
-        coded: Mapping[str, Mapping[Path, Path]],
+        decoded: Copies,
+        coded: Mapping[str, Copies],
     ) -> Scores:
         """As is, spoiled, in other sizes and codes, and with other frames."""
         suite, found = self._suite, Scores()
         memory = PeakMemory(choose_device(suite.device))
         memory.start()
         reward = create_reward(name, device=suite.device, dtype=suite.dtype)
-        if self._score(found, AS_IS, reward, {path: path for path in self._videos.all}):
+        new = self._score(found, AS_IS, reward, {path: path for path in self._videos.all})
+        if new or not (self._folder / COST).exists():
             with replacing(self._folder / COST) as draft:
                 draft.write_text(json.dumps({"peak_bytes": memory.peak()}) + "\n", encoding="utf-8")
         found.peak_bytes = json.loads((self._folder / COST).read_text(encoding="utf-8"))["peak_bytes"]
+        self._score(found, COPIED, reward, decoded.files)
         for defect in suite.defects:
             if defect == WRONG_PROMPT:
-                self._wrong_prompts(found, reward, decoded)
+                self._wrong_prompts(found, reward, decoded.files)
                 continue
             for setting in find_defect(defect).settings:
-                self._score(found, f"{defect} {setting:g}", reward, decoded, Spoiled(defect, setting))
+                self._score(found, f"{defect} {setting:g}", reward, decoded.files, Spoiled(defect, setting))
         for share in suite.resolutions:
-            self._score(found, f"resolution {share:g}", reward, decoded, Resized(share))
-        for variant, files in coded.items():
-            self._score(found, variant, reward, files)
+            self._score(found, f"resolution {share:g}", reward, decoded.files, Resized(share))
+        for variant, copies in coded.items():
+            self._score(found, variant, reward, copies.files)
+            found.failed[variant] = [*copies.failed, *found.failed.get(variant, ())]
         if isinstance(reward, VideoReward):
             for sampler in samplers:
                 read = VideoReward(reward.image_reward, sampler, reward.weights, reward.reduce)
-                self._score(found, f"frames {sampler}", read, decoded)
+                self._score(found, f"frames {sampler}", read, decoded.files)
         return found
 
     def _wrong_prompts(self, found: Scores, reward: Reward, decoded: Mapping[Path, Path]) -> None:
-        """Every video with more and more words of the next video that has another prompt."""
-        prompts, tried = self._videos.prompts, self._videos.tried
-        if not reward.needs_prompt or len({prompts[path] for path in tried}) < 2:
+        """Every video that has a prompt with more and more words of the next one that has another."""
+        prompts = self._videos.prompts
+        told = [path for path in self._videos.tried if prompts.get(path)]
+        if not reward.needs_prompt or len({prompts[path] for path in told}) < 2:
             return
+        files = {copy: path for copy, path in decoded.items() if path in told}
         for share in WRONG_SHARES:
             wrong = {}
-            for place, path in enumerate(tried):
-                others = [prompts[other] for other in (*tried[place:], *tried[:place])]
+            for place, path in enumerate(told):
+                others = [prompts[other] for other in (*told[place:], *told[:place])]
                 other = next(prompt for prompt in others if prompt != prompts[path])
                 wrong[path] = wrong_prompt(prompts[path], other, share)
-            self._score(found, f"{WRONG_PROMPT} {share:g}", reward, decoded, prompts=wrong)
+            self._score(found, f"{WRONG_PROMPT} {share:g}", reward, files, prompts=wrong)
 
     def _score(
         self,
@@ -199,15 +281,17 @@ class _Run:
         table = score_folder(
             list(files),
             reward,
-            prompts={str(file): told[video] for file, video in files.items()},
+            prompts={str(file): told[video] for file, video in files.items() if video in told},
             out=self._folder / f"{slug(variant)}.jsonl",
+            retry_failed=True,
             seed=self._suite.seed,
             device=self._suite.device,
             dtype=self._suite.dtype,
             alter=alter,
             progress=note,
         )
-        rows = {files[Path(os.path.abspath(row.path))]: row for row in table}
+        by_file = {Path(os.path.abspath(row.path)): row for row in table}
+        rows = {video: by_file[file] for file, video in files.items()}  # in an order that resuming does not change
         found.rows[variant] = {path: row for path, row in rows.items() if row.score is not None}
         failed = [row.error or "" for row in rows.values() if row.score is None]
         if failed:

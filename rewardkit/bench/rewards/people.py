@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rewardkit.bench.pages.estimates import in_words
 from rewardkit.bench.result import Block, Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Table
 from rewardkit.bench.rewards.agreement import (
     PairwiseAccuracy,
@@ -18,6 +19,7 @@ from rewardkit.bench.rewards.agreement import (
 from rewardkit.bench.rewards.labels import Preference
 from rewardkit.bench.rewards.scores import Found, Scores
 from rewardkit.scoring.bootstrap import cluster_bootstrap
+from rewardkit.scoring.change import LEAST_PAIRS, win_rate_interval
 
 _SHOWN = 6
 
@@ -43,16 +45,17 @@ class Agreement:
     def _pairs(self, scored: Mapping[Path, float]) -> tuple[list[Preference], list[str]]:
         """Preferences whose two videos have a score, and the prompt of each; those of ratings among them."""
         pairs = list(self._found.videos.preferences)
-        rated = [path for path in self._found.videos.ratings if path in scored]
+        videos = self._found.videos
+        rated = [path for path in videos.ratings if path in scored and videos.prompts.get(path)]
         if rated:
-            ratings = np.array([self._found.videos.ratings[path] for path in rated])
-            made = pairs_from_ratings(ratings, [self._found.videos.prompts[path] for path in rated])
+            ratings = np.array([videos.ratings[path] for path in rated])
+            made = pairs_from_ratings(ratings, [videos.prompts[path] for path in rated])
             pairs += [
                 Preference(rated[a], rated[b], int(preferred))
                 for a, b, preferred in zip(made.first, made.second, made.preferred, strict=True)
             ]
         known = [pair for pair in pairs if pair.first in scored and pair.second in scored]
-        return known, [self._found.videos.prompts[pair.first] for pair in known]
+        return known, [videos.cluster(pair.first) for pair in known]
 
     def _accuracy(self, one: Scores) -> PairwiseAccuracy | None:
         scored = one.values()
@@ -61,7 +64,9 @@ class Agreement:
             return None
         differences = np.array([scored[pair.first] - scored[pair.second] for pair in pairs])
         preferred = np.array([pair.preferred for pair in pairs])
-        return pairwise_accuracy(differences, preferred, prompts, seed=self._seed)
+        found = pairwise_accuracy(differences, preferred, prompts, seed=self._seed)
+        decided = {prompt for prompt, pair in zip(prompts, pairs, strict=True) if pair.preferred}
+        return found.model_copy(update={"accuracy": _bounded(found.accuracy, len(decided))})
 
     def _ranked(self, one: Scores) -> RankAgreement | None:
         scored = one.values()
@@ -70,7 +75,7 @@ class Agreement:
             return None
         scores = np.array([scored[path] for path in rated])
         ratings = np.array([self._found.videos.ratings[path] for path in rated])
-        return rank_agreement(scores, ratings, [self._found.videos.prompts[path] for path in rated], seed=self._seed)
+        return rank_agreement(scores, ratings, [self._found.videos.cluster(path) for path in rated], seed=self._seed)
 
     def blocks(self) -> Iterable[Block]:
         """Accuracies, numbers, and pairs in which the best reward is wrong."""
@@ -133,7 +138,7 @@ class Agreement:
                 self._found.shown(name, f"preferred: {better.name}", better),
                 self._found.shown(name, worse.name, worse),
             ]
-            rows.append(FilmRow(title=self._found.videos.prompts[better] or better.name, films=films))
+            rows.append(FilmRow(title=self._found.videos.prompts.get(better) or better.name, films=films))
         return Films(
             slug="disagreements",
             title=f"Where {name} disagrees with {self._labels}" if wrong else f"Where {name} agrees least",
@@ -152,14 +157,19 @@ class Agreement:
 
     def _best(self, ranked: Sequence[tuple[Estimate, str]]) -> str:
         best, name = ranked[0]
-        between = "" if best.low is None or best.high is None else f" (95 %: {best.low:.0%} to {best.high:.0%})"
-        told = f"{name} agrees best with {self._labels}: {best.value:.0%} of {best.count} decided pairs{between}"
+        words = in_words([best], percent=True)[0]
+        between = f" (95 %: {' to '.join(words.interval)} %)" if words.interval else ""
+        told = f"{name} agrees best with {self._labels}: {words.value} % of {best.count} decided pairs{between}"
         if len(ranked) > 1:
             other, second = ranked[1]
             ahead = self._ahead(name, second)
-            told += f"; {second} follows with {other.value:.0%}"
-            if ahead is None or ahead[0] <= 0 <= ahead[1]:
+            told += f"; {second} follows with {in_words([other], percent=True)[0].value} %"
+            told += f" of {other.count}" if other.count != best.count else ""
+            if ahead is None or ahead[0] <= 0:
                 told += ", which cannot be told apart"
+        prompts = len(set(self._pairs(self._found.scores[name].values())[1]))
+        if prompts < LEAST_PAIRS:
+            told += f"; too few prompts to conclude ({prompts}, at least {LEAST_PAIRS} are needed)"
         return f"{told}."
 
     def _ahead(self, name: str, second: str) -> tuple[float, float] | None:
@@ -177,3 +187,12 @@ class Agreement:
         ]
         gap = np.array(right[0]) - np.array(right[1])
         return cluster_bootstrap([prompts[n] for n in decided], lambda items: float(gap[items].mean()), seed=self._seed)
+
+
+def _bounded(accuracy: Estimate | None, prompts: int) -> Estimate | None:
+    """With an interval also where no resample ever differs: all right or all wrong, prompt by prompt; Wilson's."""
+    if accuracy is None or accuracy.value not in (0, 1):
+        return accuracy
+    right = round(accuracy.value)
+    low, high = win_rate_interval(prompts * right, 0, prompts * (1 - right)) or (None, None)
+    return accuracy.model_copy(update={"low": low, "high": high})

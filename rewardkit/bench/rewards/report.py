@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from rewardkit.bench.films.scores import difference_in, mean_of, win_rate_in
 from rewardkit.bench.pages.thumbnails import spread_over
@@ -25,12 +23,10 @@ from rewardkit.bench.result import (
 )
 from rewardkit.bench.rewards.people import Agreement
 from rewardkit.bench.rewards.response import Response
-from rewardkit.bench.rewards.scores import AS_IS, Found, Scores
+from rewardkit.bench.rewards.scores import AS_IS, Found
 from rewardkit.bench.rewards.stability import Stability
-from rewardkit.errors import RewardFailedError, UsageError
+from rewardkit.errors import RewardFailedError
 from rewardkit.scoring.change import Change, measure_change
-from rewardkit.scoring.pairing import pair_rows
-from rewardkit.scoring.rows import ScoreRow
 from rewardkit.scoring.verdict import sentence
 
 _SEEN, _BLIND = 0.9, 0.6
@@ -42,7 +38,6 @@ def report_rewards(found: Found) -> Result:
     """All sections, and the answer.
 
     Raises:
-        UsageError: sets to compare that share no prompt.
         RewardFailedError: nothing has a score.
     """
     return _Report(found).result()
@@ -55,7 +50,6 @@ class _Report:
             name, one = next(iter(self.scores.items()))
             raise RewardFailedError(f"no reward could score a video; {name} says: {one.failed[AS_IS][0]}")
         self.agreement, self.response, self.stability = Agreement(found), Response(found), Stability(found)
-        self.noun = "pair"
         self.changes = self._changes()
 
     def result(self) -> Result:
@@ -83,22 +77,14 @@ class _Report:
         )
 
     def _changes(self) -> dict[str, Change]:
-        if self.suite.compare is None:
-            return {}
+        """From the first to the second set, of every reward that has a pair with two scores."""
         found = {}
         for name, one in self.scores.items():
-            sides = [self._rows(one, side) for side in self.suite.compare]
-            if all(sides):
-                pairing = pair_rows(*sides)
-                self.noun = "prompt" if pairing.paired_by == "prompt" else "pair"
-                found[name] = measure_change(name, pairing.pairs, lambda row: row.score or 0.0, self.suite.seed)
-        if not found:
-            raise UsageError(f"no reward scored videos of both {' and '.join(self.suite.compare)}")
+            scores = one.values()
+            pairs = [(a, b) for a, b in self.videos.pairs if a in scores and b in scores]
+            if pairs:
+                found[name] = measure_change(name, pairs, scores.__getitem__, self.suite.seed)
         return found
-
-    def _rows(self, one: Scores, side: str) -> list[ScoreRow]:
-        rows = one.rows.get(AS_IS, {})
-        return [rows[path] for path in self.videos.sets[side] if path in rows]
 
     def _compared(self) -> Iterable[Block]:
         assert self.suite.compare is not None
@@ -106,7 +92,8 @@ class _Report:
         yield Forest(
             slug="sets",
             title=f"{after} against {before}",
-            note=f"Share of {self.noun}s in which {after} scores higher, a tie counting half; the line is chance.",
+            note=f"Share of {self.videos.paired_by}s in which {after} scores higher, a tie counting half; the line "
+            "is chance.",
             percent=True,
             reference=0.5,
             rows=[ForestRow(label=name, estimate=win_rate_in(change)) for name, change in self.changes.items()],
@@ -129,7 +116,7 @@ class _Report:
                 Column(name=before),
                 Column(name=after),
                 Column(name="difference"),
-                Column(name=f"{self.noun}s won", unit="percent"),
+                Column(name=f"{self.videos.paired_by}s won", unit="percent"),
             ],
             rows=rows,
         )
@@ -137,17 +124,12 @@ class _Report:
 
     def _side_by_side(self, before: str, after: str) -> Films:
         name = next(iter(self.changes))
-        one = self.scores[name]
-        pairs = pair_rows(self._rows(one, before), self._rows(one, after)).pairs
         rows = [
             FilmRow(
-                title=first.prompt or Path(first.path).name,
-                films=[
-                    self.found.shown(name, side, Path(os.path.abspath(row.path)))
-                    for side, row in ((before, first), (after, second))
-                ],
+                title=self.videos.prompts.get(first) or first.name,
+                films=[self.found.shown(name, side, path) for side, path in ((before, first), (after, second))],
             )
-            for first, second in spread_over(pairs, _SHOWN)
+            for first, second in spread_over(self.videos.pairs, _SHOWN)
         ]
         return Films(slug="side-by-side", title="Side by side", curve_of=name, rows=rows)
 
@@ -173,11 +155,9 @@ class _Report:
         rows: list[list[Cell]] = []
         for name, one in self.scores.items():
             scored = one.rows.get(AS_IS, {}).values()
-            times = [
-                [ms for row in scored if (ms := getattr(row, what)) is not None] for what in ("decode_ms", "model_ms")
-            ]
+            times = [[row.decode_ms for row in scored], [row.model_ms for row in scored]]
             peak = None if one.peak_bytes is None else Estimate(value=one.peak_bytes / 2**20)
-            cells = [Estimate(value=statistics.median(some), count=len(some)) if some else None for some in times]
+            cells = [_median(some) for some in times]
             rows.append([name, *cells, peak])
         return Table(
             slug="cost",
@@ -199,12 +179,12 @@ class _Report:
         for name, one in self.scores.items():
             seen = [estimate.value for estimate in self.response.fallen[name].values() if estimate is not None]
             share = Estimate(value=sum(value >= _SEEN for value in seen), count=len(seen)) if seen else None
-            times = [row.model_ms for row in one.rows.get(AS_IS, {}).values() if row.model_ms is not None]
+            times = [row.model_ms for row in one.rows.get(AS_IS, {}).values()]
             cells: list[Cell] = [self.agreement.decided(name)] if labelled else []
             cells += [
                 None if share is None else f"{share.value:.0f} of {share.count}",
                 self.stability.least(one),
-                Estimate(value=statistics.median(times)) if times else None,
+                _median(times),
             ]
             rows.append([name, *cells])
         if labelled:
@@ -213,7 +193,11 @@ class _Report:
         columns += [Column(name=f"agrees with {self.videos.labels}", unit="percent", best="high")] if labelled else []
         columns += [
             Column(name="defects seen", unit="text", note=f"falls in {_SEEN:.0%} of steps or more"),
-            Column(name="least of the ranking left", best="high", note="over resolutions, codecs and samplers"),
+            Column(
+                name="least of the ranking left",
+                best="high",
+                note="over resolutions, codecs and, where all have them, samplers",
+            ),
             Column(name="model, ms a video", best="low"),
         ]
         return Table(slug="leaderboard", title="At a glance", columns=columns, rows=rows)
@@ -222,7 +206,7 @@ class _Report:
         told = self.agreement.headline()
         if self.suite.compare and self.changes:
             before, after = self.suite.compare
-            told += [f"{sentence(change, (before, after), self.noun)}." for change in self.changes.values()]
+            told += [f"{sentence(change, (before, after), self.videos.paired_by)}." for change in self.changes.values()]
         first = str(self._leaderboard().rows[0][0])
         fallen = self.response.fallen[first]
         blind = [defect for defect, share in fallen.items() if share is not None and share.value < _BLIND]
@@ -231,14 +215,22 @@ class _Report:
         return told
 
     def _warnings(self) -> list[str]:
-        told = []
+        """One sentence a reward, with how many in which way; and what of the suite is used nowhere."""
+        told = list(self.videos.left_out)
         for name, one in self.scores.items():
-            for variant, failed in one.failed.items():
-                total = len(failed) + len(one.rows[variant])
-                told.append(
-                    f"{name}, {variant}: {len(failed)} of {total} videos have no score and are left out: {failed[0]}"
-                )
+            failed = {variant: sentences for variant, sentences in one.failed.items() if sentences}
+            if failed:
+                ways = ", ".join(f"{v} {len(s)} of {len(s) + len(one.rows[v])}" for v, s in failed.items())
+                first = next(iter(failed.values()))[0]
+                told.append(f"{name} has no score of some videos, which are left out ({ways}): {first}")
+            if self.videos.pairs and name not in self.changes:
+                told.append(f"{name} has scores of no pair of {' and '.join(self.suite.compare or ())}")
         return told
 
     def _tried(self) -> str:
         return f"On {len(self.videos.tried)} of {len(self.videos.all)} videos."
+
+
+def _median(milliseconds: Sequence[float | None]) -> Estimate | None:
+    known = [number for number in milliseconds if number is not None]
+    return Estimate(value=statistics.median(known), count=len(known)) if known else None

@@ -10,7 +10,7 @@ import numpy as np
 from rewardkit.bench.defects import WRONG_PROMPT, WRONG_SHARES, find_defect
 from rewardkit.bench.films.scores import mean_of
 from rewardkit.bench.result import Column, Estimate, Line, Panel, Panels, Table
-from rewardkit.bench.rewards.scores import AS_IS, Found, Scores
+from rewardkit.bench.rewards.scores import COPIED, Found, Scores
 
 
 class Response:
@@ -29,7 +29,7 @@ class Response:
 
     def _fallen(self, one: Scores, defect: str) -> Estimate | None:
         """The share of steps, from clean to mildest and on, in which the score of a video falls."""
-        stages = [one.values(name) for name in (AS_IS, *self._variants(defect))]
+        stages = [one.values(name) for name in (COPIED, *self._variants(defect))]
         paths = [path for path in self.videos.tried if all(path in stage for stage in stages)]
         if not paths:
             return None
@@ -66,7 +66,7 @@ class Response:
 
     def _curve(self, name: str, one: Scores, defect: str) -> Line | None:
         every = one.values()
-        clean = {path: every[path] for path in self.videos.tried if path in every}
+        clean = one.values(COPIED)
         spread = float(np.std(list(every.values()), ddof=1)) if len(every) > 1 else 0.0
         points = [Estimate(value=0.0, count=len(clean))]
         for variant in self._variants(defect):

@@ -12,7 +12,8 @@ from rewardkit.bench.rewards.labels import Preference
 from rewardkit.bench.suites import RewardsSuite
 from rewardkit.scoring.rows import ScoreRow
 
-AS_IS = "as is"
+AS_IS, COPIED, CODED = "as is", "copied", "crf "
+"""The videos themselves, and their decoded copies, which are what is spoiled; random samplers draw by a file's name."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,12 @@ class Videos:
 
     Attributes:
         sets: videos of each set, as absolute paths.
-        prompts: of every video.
+        prompts: of every video that has one.
         ratings, preferences: what people said.
         labels: whose word that is.
         tried: those that are spoiled and read otherwise.
+        pairs: of two sets to compare, videos of one prompt; with what pairs them, in a word.
+        left_out: what of the suite is used nowhere, a sentence each.
     """
 
     sets: Mapping[str, Sequence[Path]]
@@ -33,11 +36,18 @@ class Videos:
     preferences: Sequence[Preference]
     labels: str
     tried: Sequence[Path]
+    pairs: Sequence[tuple[Path, Path]]
+    paired_by: str
+    left_out: Sequence[str]
 
     @property
     def all(self) -> list[Path]:
         """Every video."""
-        return [path for paths in self.sets.values() for path in paths]
+        return list(dict.fromkeys(path for paths in self.sets.values() for path in paths))
+
+    def cluster(self, path: Path) -> str:
+        """What belongs together: videos of one prompt; one without a prompt stands alone."""
+        return self.prompts.get(path) or str(path)
 
 
 @dataclass
@@ -58,6 +68,10 @@ class Scores:
         """Score of each video."""
         return {path: row.score for path, row in self.rows.get(variant, {}).items() if row.score is not None}
 
+    def clean(self, variant: str) -> dict[Path, float]:
+        """What a variant is compared with: scores of the same files, unspoiled."""
+        return self.values(AS_IS if variant.startswith(CODED) else COPIED)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -77,9 +91,7 @@ class Found:
         row = self.scores[reward].rows[AS_IS].get(path)
         return ShownFilm(
             label=label,
-            path=os.path.relpath(path, os.path.abspath(self.out)),
-            scores={
-                name: one.rows[AS_IS][path].score or 0.0 for name, one in self.scores.items() if path in one.rows[AS_IS]
-            },
+            path=os.path.relpath(os.path.realpath(path), os.path.realpath(self.out)),
+            scores={name: scores[path] for name, one in self.scores.items() if path in (scores := one.values())},
             curve=list(zip(row.frame_index or [], row.per_frame or [], strict=False)) if row else [],
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rewardkit.bench.result import Cell, Column, Estimate, Heat, Table
 from rewardkit.bench.rewards.agreement import correlation, rank_change
-from rewardkit.bench.rewards.scores import Found, Scores
+from rewardkit.bench.rewards.scores import CODED, Found, Scores
 
 Values = Float[NDArray[np.float64], " video"]
 
@@ -22,7 +22,8 @@ class Stability:
     def __init__(self, found: Found) -> None:
         self._found, self.scores = found, found.scores
         known = dict.fromkeys(name for one in self.scores.values() for name in one.rows)
-        self._ways = [name for name in known if name.startswith(("resolution ", "crf ", "frames "))]
+        self._ways = [name for name in known if name.startswith(("resolution ", CODED, "frames "))]
+        self._shared = [way for way in self._ways if all(way in one.rows for one in self.scores.values())]
 
     def correlation(self) -> Heat:
         """Between rewards, over all videos."""
@@ -35,7 +36,7 @@ class Stability:
         return Heat(
             slug="correlation",
             title="Correlation between rewards",
-            note=f"Spearman's rho over {len(self._found.videos.all)} videos as they are.",
+            note="Spearman's rho over the videos that both score, as they are.",
             names=list(values),
             values=[[between(a, b) for b in values.values()] for a in values.values()],
         )
@@ -66,9 +67,9 @@ class Stability:
     def _by_way(self, slug: str, title: str, note: str, measure: Callable[[Values, Values], float | None]) -> Table:
         rows: list[list[Cell]] = []
         for name, one in self.scores.items():
-            clean, cells = one.values(), list[Cell]()
+            cells = list[Cell]()
             for way in self._ways:
-                other = one.values(way)
+                clean, other = one.clean(way), one.values(way)
                 paths = self._found.tried(clean, other)
                 value = measure(_array(clean, paths), _array(other, paths)) if len(paths) > 1 else None
                 cells.append(None if value is None else Estimate(value=value, count=len(paths)))
@@ -77,10 +78,10 @@ class Stability:
         return Table(slug=slug, title=title, note=note, columns=columns, rows=rows)
 
     def least(self, one: Scores) -> Estimate | None:
-        """The smallest rank correlation over all ways; None without any."""
-        clean, found = one.values(), []
-        for way in self._ways:
-            other = one.values(way)
+        """The smallest rank correlation over the ways that all rewards can be read in; None without any."""
+        found = []
+        for way in self._shared:
+            clean, other = one.clean(way), one.values(way)
             paths = self._found.tried(clean, other)
             if len(paths) > 1:
                 found.append(rank_change(_array(clean, paths), _array(other, paths)))
