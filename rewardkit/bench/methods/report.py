@@ -221,8 +221,8 @@ class MethodsReport:
         return Table(
             slug=f"quarters-at-equal-{budget}",
             title="By how good the base model's film was",
-            note=f"Change of {reward} over the prompts whose base films it puts in each quarter. By chance alone a worst "
-            "quarter rises and a best one falls: compare methods with each other.",
+            note=f"Change of {reward} over the prompts whose base films it puts in each quarter. By chance alone a "
+            "worst quarter rises and a best one falls: compare methods with each other.",
             columns=[Column(name="method", unit="text"), *(Column(name=head, best="high") for head in heads)],
             rows=rows,
         )
