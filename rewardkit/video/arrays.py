@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tokenize import TokenError
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from rewardkit.video.file import Picture, VideoFile, VideoInfo, check_size, unreadable
 from rewardkit.video.levels import level_problem, to_uint8
+
+# numpy parses headers as Python source; in Python 3.11 two threads must not do that at once (python/cpython#106905)
+_PARSING = threading.Lock()
 
 ARRAY_SUFFIXES: frozenset[str] = frozenset({".npy", ".pt", ".pth"})
 
@@ -55,7 +59,8 @@ class ArrayFile(VideoFile):
 def _map_npy(path: Path) -> Tensor:
     try:
         # "c": writes, which do not happen, would stay in memory; torch refuses read-only arrays
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        with _PARSING:
+            array = np.load(path, mmap_mode="c", allow_pickle=False)
         if not isinstance(array, np.ndarray):
             array.close()
             raise unreadable(path, "is a .npz archive: save one array with numpy.save")

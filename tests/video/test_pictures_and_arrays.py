@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +249,23 @@ def test_suffix_of_any_case_is_understood(tmp_path: Path) -> None:
     assert read_video(path).shape == (2, 3, 8, 9)
     gif = encode(tmp_path / "b.gif", "gif", 3, pix_fmt="rgb8").rename(tmp_path / "B.GIF")
     assert read_video(gif).shape == (3, 3, 96, 128)
+
+
+def test_headers_of_arrays_are_parsed_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads at it failed one film in hundreds: `SystemError: AST constructor recursion depth mismatch`."""
+    np.save(tmp_path / "a.npy", film())
+    load, inside, most = np.load, [0], [0]
+
+    def watched(*words: object, **named: object) -> object:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.002)
+        found = load(*words, **named)  # type: ignore[arg-type]
+        inside[0] -= 1
+        return found
+
+    monkeypatch.setattr(np, "load", watched)
+    with ThreadPoolExecutor(8) as pool:
+        films = list(pool.map(lambda number: read(tmp_path / "a.npy", [number % 4]), range(32)))
+    assert most[0] == 1
+    assert all(np.array_equal(frames[0], film()[number % 4]) for number, frames in enumerate(films))
