@@ -8,6 +8,7 @@ from pathlib import Path
 from rewardkit.bench.films.entries import Judged, Shown, Values, failures, judge_entries, missing
 from rewardkit.bench.films.filming import prompt_splits
 from rewardkit.bench.films.scores import change_of, difference_in, mean_of, win_rate_in
+from rewardkit.bench.names import label
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import (
@@ -89,7 +90,10 @@ class _Report:
             slug="means",
             title="Means over all prompts",
             note="With 95 % intervals over prompts; a prompt counts by the mean of its films.",
-            columns=[Column(name="entry", unit="text"), *(Column(name=name, best="high") for name in self.measures)],
+            columns=[
+                Column(name="entry", unit="text"),
+                *(Column(name=label(name), best="high") for name in self.measures),
+            ],
             rows=rows,
         )
 
@@ -100,7 +104,7 @@ class _Report:
             for entry in self.others:
                 change = change_of(measure, self._of(self.first, measure), self._of(entry, measure), self.suite.seed)
                 if change is not None:
-                    rows.append(ForestRow(label=entry, group=measure, estimate=win_rate_in(change)))
+                    rows.append(ForestRow(label=entry, group=label(measure), estimate=win_rate_in(change)))
         return Forest(
             slug="against-first",
             title=f"Against {self.first}, prompt by prompt",
@@ -118,7 +122,7 @@ class _Report:
                 cells = [mean_of(self._of(entry, measure, split), self.suite.seed) for split in self.splits]
                 change = change_of(measure, self._of(self.first, measure), self._of(entry, measure), self.suite.seed)
                 difference = difference_in(change) if entry != self.first else None
-                rows.append([measure, entry, *cells, difference])
+                rows.append([label(measure), entry, *cells, difference])
         return Table(
             slug="splits",
             title="Means by split",
@@ -180,7 +184,7 @@ class _Report:
                 told.append(f"{self.first} and {entry} have no prompt of which both films are scored by {reward}.")
                 continue
             moved = [
-                f"{change.name} {change.outcome} by {abs(change.difference):.3g}"
+                f"{label(change.name)} {change.outcome} by {abs(change.difference):.3g}"
                 + (f" ({abs(change.relative):.0%})" if change.relative is not None else "")
                 for change in changes
                 if change is not None and change.name != reward and change.outcome != "unclear"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rewardkit.bench.defects import WRONG_PROMPT, find_defect
-from rewardkit.bench.slugs import slug
+from rewardkit.bench.names import slug
 from rewardkit.config import load_config
 from rewardkit.engine.memory import AnyMemory
 from rewardkit.engine.settings import FinetuneConfig

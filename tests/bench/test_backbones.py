@@ -61,7 +61,7 @@ def test_films_are_those_that_generate_makes_from_the_noise_of_prompt_and_seed(t
         films = rk.generate(toy, doubled, steps=4, guidance=guidance, noise=noise)
         films = (films * 255).round() / 255  # as files have them
         bright = films.mean(dim=(1, 2, 3, 4))
-        assert number(result, "means", row, BRIGHT) == pytest.approx(float(bright.mean()), abs=1e-5)
+        assert number(result, "means", row, "Brightness") == pytest.approx(float(bright.mean()), abs=1e-5)
         apart = (films[0::2] - films[1::2]).abs().mean()
         assert number(result, "means", row, "diversity") == pytest.approx(float(apart), abs=1e-5)
         for split, first in (("a", 0), ("b", 6)):
@@ -84,7 +84,7 @@ def test_a_lora_is_compared_with_its_base_prompt_by_prompt(tmp_path: Path) -> No
     )
     by_prompt = (after - before).reshape(6, 2).mean(axis=1)
     forest = next(one for one in result.blocks() if isinstance(one, Forest))
-    row = next(row for row in forest.rows if row.group == BRIGHT)
+    row = next(row for row in forest.rows if row.group == "Brightness")
     assert row.estimate.value == pytest.approx(float((by_prompt > 0).mean()))
     assert row.estimate.count == 6
     assert number(result, "splits", 1, "minus base") == pytest.approx(float(by_prompt.mean()), abs=1e-6)
@@ -163,7 +163,7 @@ def elsewhere(folder: Path, prompts: list[str], level: int = 200) -> Path:
 def test_a_folder_counts_for_the_prompts_that_it_has_and_says_which_it_lacks(tmp_path: Path) -> None:
     folder = elsewhere(tmp_path / "theirs", PROMPTS["a"])
     result = run(suite(tmp_path, [{"name": "toy", **TOY}, {"name": "theirs", "folder": folder}]), tmp_path / "out")
-    assert number(result, "means", 1, BRIGHT) == pytest.approx(200 / 255)
+    assert number(result, "means", 1, "Brightness") == pytest.approx(200 / 255)
     assert result.warnings == [
         "theirs lacks 9 of 12 films, such as of 'a cat' with the seed 1",
         "the diversity of theirs is without 3 prompts, which have a single film or films of different shapes, "

@@ -11,8 +11,8 @@ from pathlib import Path
 import rewardkit.miniworld
 from rewardkit.bench.films.filming import Cost, FilmSet, Key, make_films, read_cost, read_films
 from rewardkit.bench.films.scores import DIVERSITY, FilmScores, by_prompt, film_diversity, score_films
+from rewardkit.bench.names import label, slug
 from rewardkit.bench.result import ShownFilm
-from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import BUNDLED, Entry, Films, Suite
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.lora import FILE, load_lora
@@ -39,7 +39,7 @@ class Judged:
         apart = film_diversity(self.films)
         return {**found, DIVERSITY: apart} if apart else found
 
-    def shown(self, label: str, key: Key, first: str, out: Path) -> ShownFilm | None:
+    def shown(self, whose: str, key: Key, first: str, out: Path) -> ShownFilm | None:
         """The film of a prompt and seed, with the curve of the `first` reward; None where there is none."""
         path = next((path for path, known in self.films.keys.items() if known == key), None)
         if path is None:
@@ -47,9 +47,9 @@ class Judged:
         rows = {name: of.rows[key] for name, of in self.scores.items() if key in of.rows}
         row = rows.get(first)
         return ShownFilm(
-            label=label,
+            label=whose,
             path=os.path.relpath(os.path.realpath(path), os.path.realpath(out)),
-            scores={name: row.score for name, row in rows.items() if row.score is not None},
+            scores={label(name): row.score for name, row in rows.items() if row.score is not None},
             curve=list(zip(row.frame_index or [], row.per_frame or [], strict=False)) if row else [],
         )
 

@@ -9,9 +9,9 @@ from rewardkit.bench.films.entries import Judged, Shown, judge_entries
 from rewardkit.bench.films.filming import prompt_splits
 from rewardkit.bench.methods.report import BASE, MethodsReport
 from rewardkit.bench.methods.tuning import CALLS, Run, Tuned, training_examples, tune
+from rewardkit.bench.names import slug
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Result
-from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import Entry, MethodsSuite
 from rewardkit.reducers.create import named_cards
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from rewardkit.bench.methods.tuning import Tuned
+from rewardkit.bench.names import label
 from rewardkit.bench.result import Estimate, Line, Panel, Panels
 from rewardkit.bench.suites import MethodsSuite
 from rewardkit.engine.finetune import StepReport
@@ -65,7 +66,7 @@ def guard_panels(suite: MethodsSuite, tuned: Trainings) -> list[Panels]:
                 panel("Motion, of the base's", lambda look: look.motion, settings.least_motion),
                 panel("Diversity, of the base's", lambda look: look.diversity, settings.least_diversity),
                 *(
-                    panel(name, lambda look, name=name: look.held_out[name], relative=False)  # type: ignore[misc]
+                    panel(label(name), lambda look, name=name: look.held_out[name], relative=False)  # type: ignore[misc]
                     for name in held_out
                 ),
             ],

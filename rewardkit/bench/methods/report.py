@@ -12,12 +12,12 @@ from rewardkit.bench.films.entries import Judged, Values, failures, missing
 from rewardkit.bench.films.scores import averaged, change_of, difference_in, mean_of
 from rewardkit.bench.methods.curves import guard_panels, reward_panels
 from rewardkit.bench.methods.tuning import CALLS, TIME, Run, Tuned
+from rewardkit.bench.names import label
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Result, Section, Table
 from rewardkit.bench.suites import MINIWORLD, Budget, MethodsSuite
 from rewardkit.scoring.change import Change
-from rewardkit.scoring.verdict import sentence
 
 BASE, ALL = "base", "all"
 IN_WORDS = {CALLS: "equal calls of the denoiser", TIME: "equal time"}
@@ -105,19 +105,22 @@ class MethodsReport:
         )  # fmt: skip
 
     def _headline(self) -> list[str]:
+        """Whom the first method beats at each budget, and whom not."""
         own, reward = self.suite.methods[0].name, self.suite.rewards[0]
-        found = []
+        told = []
         for budget in self.suite.budgets:
-            against = {name: of for name, of in self.methods[budget].items() if name != own}
-            against = {BASE: self.base, **against} if budget == CALLS else against
-            told = [
-                sentence(change, (name, own), "prompt")
-                for name, of in against.items()
-                if (change := self._change(reward, of, self.methods[budget][own], ALL)) is not None
-            ]
-            if told:
-                found.append(f"At {IN_WORDS[budget]}: {'; '.join(told)}.")
-        return found
+            found: dict[str, list[str]] = {"rose": [], "fell": [], "unclear": []}
+            for name, of in {BASE: self.base, **self.methods[budget]}.items():
+                change = self._change(reward, of, self.methods[budget][own], ALL)
+                if name != own and change is not None:
+                    found[change.outcome].append(
+                        f"{name} ({change.difference:+.3f}, ahead in {change.win_rate:.0%} of prompts)"
+                    )
+            verbs = {"rose": "beats", "fell": "loses to", "unclear": "cannot be told from"}
+            said = [f"{verbs[outcome]} {', '.join(names)}" for outcome, names in found.items() if names]
+            if said:
+                told.append(f"On {reward} at {IN_WORDS[budget]}, {own} {'; '.join(said)}.")
+        return told
 
     def _change(self, measure: str, before: Measured, after: Measured, split: str) -> Change | None:
         prompts = self.splits.get(split, self.prompts)
@@ -130,12 +133,11 @@ class MethodsReport:
             [name, *(mean_of(of.of(reward, prompts), self.suite.seed) for prompts in self.splits.values())]
             for name, of in {BASE: self.base, **self.methods[budget]}.items()
         ]
-        seeds = len(self.suite.seeds)
+        seeds, films = len(self.suite.seeds), len(self.suite.films.film_seeds)
         return Table(
             slug=f"scores-at-equal-{budget}",
             title=f"{reward} by split",
-            note=f"Mean of {seeds} training seed{'' if seeds == 1 else 's'} and "
-            f"{len(self.suite.films.film_seeds)} films a prompt, with 95 % intervals over prompts.",
+            note=f"Training seeds: {seeds}, films a prompt and seed: {films}. Means, with 95 % intervals over prompts.",
             columns=[Column(name="method", unit="text"), *(Column(name=name, best="high") for name in self.splits)],
             rows=rows,
         )
@@ -185,7 +187,7 @@ class MethodsReport:
             slug=f"measures-at-equal-{budget}",
             title="Every measure",
             note=f"Means over all prompts. Trained on is {self.suite.reward}{own}.",
-            columns=[Column(name="method", unit="text"), *(Column(name=measure) for measure in self.measures)],
+            columns=[Column(name="method", unit="text"), *(Column(name=label(measure)) for measure in self.measures)],
             rows=rows,
         )
 
@@ -198,7 +200,7 @@ class MethodsReport:
             slug=f"gains-at-equal-{budget}",
             title="What moved",
             note="Difference from the base, prompt by prompt, over all prompts.",
-            columns=[Column(name="method", unit="text"), *(Column(name=measure) for measure in self.measures)],
+            columns=[Column(name="method", unit="text"), *(Column(name=label(measure)) for measure in self.measures)],
             rows=rows,
         )
 

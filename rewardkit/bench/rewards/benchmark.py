@@ -12,12 +12,12 @@ from pathlib import Path
 from rewardkit.bench.defects import WRONG_PROMPT, WRONG_SHARES, Resized, Spoiled, find_defect, wrong_prompt
 from rewardkit.bench.films.entries import Shown
 from rewardkit.bench.memory import PeakMemory
+from rewardkit.bench.names import slug
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Result
 from rewardkit.bench.rewards.labels import Preference, read_preferences, read_ratings
 from rewardkit.bench.rewards.report import report_rewards
 from rewardkit.bench.rewards.scores import AS_IS, CODED, COPIED, Found, Scores, Videos
-from rewardkit.bench.slugs import slug
 from rewardkit.bench.suites import RewardsSuite, VideoSet
 from rewardkit.device import choose_device
 from rewardkit.errors import BadInputError, UsageError

@@ -1,4 +1,4 @@
-"""Names as names of files."""
+"""Names as names of files, and as heads of columns."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def slug(name: str) -> str:
     if plain.replace("-", " ") == name.lower().replace("-", " "):
         return plain
     return f"{plain}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:6]}"
+
+
+def label(reward: str) -> str:
+    """A reward's name as people would say it: of `module:Attribute` and `file.py:Attribute` the last word."""
+    return reward.rpartition(":")[2] if re.fullmatch(r"[^\s\[\]*+]+:\w+", reward) else reward
