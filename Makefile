@@ -37,12 +37,14 @@ parity: $(VENV)/ready    ## let the official packages score anew and compare; FU
 	$(PYTHON) benchmarks/parity/build.py $(if $(MIRROR),--mirror $(MIRROR))
 	$(BIN)/python benchmarks/check_parity.py --rebuild $(if $(FULL),--full)
 
-pictures: demo           ## draw the pictures of the README again; needs chromium
+pictures: demo           ## draw the pictures of the README again; needs chromium and a run of side_by_side.py methods
 	$(BIN)/rewardkit score 'demo/clips/*-[dgn]*.mp4' --prompts demo/clips/prompts.csv -o demo/pictures.jsonl --overwrite --quiet
 	$(BIN)/rewardkit report demo/pictures.jsonl -o demo/pictures.html
 	mkdir -p docs/pictures
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,860 \
 		--user-data-dir=$$(mktemp -d) --screenshot=docs/pictures/report.png file://$(CURDIR)/demo/pictures.html
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1500 \
+		--user-data-dir=$$(mktemp -d) --screenshot=docs/pictures/benchmark.png file://$(CURDIR)/benchmarks/.work/methods/report.html
 
 clean:
 	rm -rf $(VENV) demo site build dist
