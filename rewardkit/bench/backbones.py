@@ -185,7 +185,9 @@ class _Report:
                 continue
             moved = [
                 f"{label(change.name)} {change.outcome} by {abs(change.difference):.3g}"
-                + (f" ({abs(change.relative):.0%})" if change.relative is not None else "")
+                + (
+                    f" ({abs(change.relative):.0%})" if abs(change.relative or 2.0) <= 1 else ""
+                )  # else it was near zero
                 for change in changes
                 if change is not None and change.name != reward and change.outcome != "unclear"
             ]
