@@ -25,6 +25,7 @@ from rewardkit.bench.result import (
 )
 from rewardkit.bench.suites import BackbonesSuite
 from rewardkit.reducers.create import named_cards
+from rewardkit.scoring.change import Change
 from rewardkit.scoring.verdict import sentence
 
 ALL = "all"
@@ -184,10 +185,7 @@ class _Report:
                 told.append(f"{self.first} and {entry} have no prompt of which both films are scored by {reward}.")
                 continue
             moved = [
-                f"{label(change.name)} {change.outcome} by {abs(change.difference):.3g}"
-                + (
-                    f" ({abs(change.relative):.0%})" if abs(change.relative or 2.0) <= 1 else ""
-                )  # else it was near zero
+                _in_words(change)
                 for change in changes
                 if change is not None and change.name != reward and change.outcome != "unclear"
             ]
@@ -197,3 +195,10 @@ class _Report:
                 f"{self.first} alone: {len(self.prompts)} prompts, measured by {', '.join(self.suite.rewards)}."
             )
         return told
+
+
+def _in_words(change: Change) -> str:
+    """How far something moved, and how much of it that is; not where it was near zero before."""
+    share = change.relative
+    told = f"{label(change.name)} {change.outcome} by {abs(change.difference):.3g}"
+    return told if share is None or abs(share) > 1 else f"{told} ({abs(share):.0%})"
