@@ -26,7 +26,7 @@ from rewardkit.bench.rewards.response import Response
 from rewardkit.bench.rewards.scores import AS_IS, Found
 from rewardkit.bench.rewards.stability import Stability
 from rewardkit.errors import RewardFailedError
-from rewardkit.scoring.change import Change, measure_change
+from rewardkit.scoring.change import LEAST_PAIRS, Change, measure_change
 from rewardkit.scoring.verdict import sentence
 
 _SEEN, _BLIND = 0.9, 0.6
@@ -204,15 +204,26 @@ class _Report:
 
     def _headline(self) -> list[str]:
         told = self.agreement.headline()
-        if self.suite.compare and self.changes:
-            before, after = self.suite.compare
-            told += [f"{sentence(change, (before, after), self.videos.paired_by)}." for change in self.changes.values()]
+        told += self._sets_in_words()
         first = str(self._leaderboard().rows[0][0])
         fallen = self.response.fallen[first]
         blind = [defect for defect, share in fallen.items() if share is not None and share.value < _BLIND]
         if blind:
             told.append(f"{first} hardly sees {', '.join(blind)}: it falls in less than {_BLIND:.0%} of steps.")
         return told
+
+    def _sets_in_words(self) -> list[str]:
+        """A sentence for each reward that tells the two sets apart, and one for all others."""
+        if self.suite.compare is None or not self.changes:
+            return []
+        before, after = self.suite.compare
+        noun, unclear = self.videos.paired_by, [n for n, change in self.changes.items() if change.outcome == "unclear"]
+        most = max(change.pairs for change in self.changes.values())
+        if most < LEAST_PAIRS:
+            few = f"{most} {noun}{'' if most == 1 else 's'}"
+            return [f"{few} are too few to tell {after} from {before}: at least {LEAST_PAIRS} are needed."]
+        told = [f"{sentence(change, (before, after), noun)}." for n, change in self.changes.items() if n not in unclear]
+        return [*told, f"{after} cannot be told from {before} on {', '.join(unclear)}."] if unclear else told
 
     def _warnings(self) -> list[str]:
         """One sentence a reward, with how many in which way; and what of the suite is used nowhere."""
