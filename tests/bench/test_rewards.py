@@ -241,6 +241,21 @@ def test_a_reward_without_a_pair_does_not_stop_the_others(films: Path, tmp_path:
     assert result.headline[0].startswith("bright beats films")
 
 
+def test_few_pairs_tell_nothing_and_one_sentence_says_so(films: Path, tmp_path: Path) -> None:
+    halves = [
+        VideoSet(name=n, source=str(films / f"[{r}].npy"), prompts="filename") for n, r in (("a", "0-2"), ("b", "3-5"))
+    ]
+    with pytest.raises(UsageError, match="finds no pair"):  # no prompt and no file name is the same
+        run(suite(films, BRIGHT, videos=halves, compare=("a", "b"), defects=()), tmp_path / "none")
+    same = [
+        one.model_copy(update={"prompts": "none", "source": str(films / f"[{r}].npy")})
+        for one, r in zip(halves, ("0-2", "1-3"), strict=True)
+    ]
+    result = run(suite(films, BRIGHT, DARK, videos=same, compare=("a", "b"), defects=(), frames=()), tmp_path / "out")
+    assert result.headline[0] == "2 pairs are too few to tell b from a: at least 6 are needed."
+    assert any("1 row of a without a partner" in told for told in result.warnings)
+
+
 def test_the_second_set_wins_where_it_is_brighter(films: Path, tmp_path: Path) -> None:
     brighter = tmp_path / "brighter"
     for n in range(6):
