@@ -202,6 +202,16 @@ def test_a_codec_is_applied_and_one_that_cannot_be_is_told(films: Path, tmp_path
     assert "crf 0 1 of 7, crf 51 1 of 7" in result.warnings[-1]
 
 
+def test_where_no_video_can_be_written_anew_the_codec_is_a_dash(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rewardkit.bench.rewards.benchmark._MOST_BYTES", 100)
+    result = run(suite(films, BRIGHT, codecs=(38,), defects=(), frames=()), tmp_path / "out")
+    assert cell(result, "ranking", BRIGHT, "crf 38") is None
+    assert value(result, "ranking", BRIGHT, "resolution 0.5") == pytest.approx(1)
+    assert "crf 38 6 of 6" in result.warnings[-1]
+
+
 def test_a_video_without_a_prompt_is_left_out_of_wrong_prompts_alone(films: Path, tmp_path: Path) -> None:
     write(films / "prompts.csv", ("path", "prompt"), [(f"{n}.npy", f"prompt {n}") for n in range(5)] + [("x.npy", "x")])
     result = run(suite(films, PROMPT, defects=("wrong prompt",), frames=()), tmp_path / "out")

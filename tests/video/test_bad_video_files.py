@@ -108,7 +108,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "dangling link": (dangling_link, r"is a link to '.*gone\.mp4', which does not exist"),
     "empty": (lambda folder: written(folder / "empty.mp4", b""), r"is empty \(0 bytes\)"),
     "text": (lambda folder: written(folder / "text.mp4", b"not a video\n" * 99), "is not a video file"),
-    "noise": (lambda folder: written(folder / "noise.mkv", os.urandom(5000)), "is not a video file"),
+    "noise": (lambda folder: written(folder / "noise.mkv", random.Random(0).randbytes(5000)), "is not a video file"),
     "playlist": (
         lambda folder: written(folder / "list.mp4", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"),
         "is not a video file",

@@ -26,7 +26,7 @@ def benchmark_methods(suite: MethodsSuite, out: Path, show: Shown) -> Result:
     Raises:
         UsageError: settings that make no sense, or films in `out` that were made otherwise.
     """
-    for reward in (suite.reward, *suite.rewards):
+    for reward in (suite.reward, *suite.rewards, *(method.reward for method in suite.methods if method.reward)):
         named_cards(reward)  # a wrong name ends it before anything is trained
     splits = prompt_splits(suite.films)
     prompts = [prompt for some in splits.values() for prompt in some]

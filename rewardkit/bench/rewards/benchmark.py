@@ -184,9 +184,8 @@ def _state(path: Path) -> str:
         status = path.stat()
     except OSError:
         return "gone"
-    return hashlib.sha256(f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogatepass")).hexdigest()[
-        :12
-    ]
+    words = f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
+    return hashlib.sha256(words.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def _whole(path: Path) -> tuple[Frames, float]:
@@ -272,6 +271,9 @@ class _Run:
     ) -> bool:
         """Scores files, which stand for videos, in one way; whether any row was new."""
         self._show(variant)
+        found.rows[variant] = {}
+        if not files:  # of none of the videos a copy could be made
+            return False
         new = [False]
 
         def note(row: ScoreRow | None, done: int, total: int) -> None:
