@@ -86,9 +86,11 @@ def compare(
     independent draw: see `bootstrap_interval` for mean changes, `win_rate_interval` for win rates.
 
     Args:
-        before, after: rows of each set.
+        before: rows of the first set.
+        after: rows of the second set.
         names: what to call the sets.
-        seed, resamples: of the bootstrap.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
 
     Raises:
         UsageError: the sets were scored with different rewards or have one name, or rows cannot be matched.
