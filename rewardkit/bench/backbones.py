@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rewardkit.bench.films.entries import Judged, Shown, Values, failures, judge_entries, missing
-from rewardkit.bench.films.filming import prompt_splits
+from rewardkit.bench.films.entries import Judged, Shown, Values, failures, film_rows, judge_entries, missing
+from rewardkit.bench.films.filming import ALL, prompt_splits, with_all
 from rewardkit.bench.films.scores import change_of, difference_in, mean_of, win_rate_in
 from rewardkit.bench.names import label
-from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import (
     Cell,
     Column,
     Estimate,
-    FilmRow,
     Films,
     Forest,
     ForestRow,
@@ -28,7 +26,6 @@ from rewardkit.reducers.create import named_cards
 from rewardkit.scoring.change import Change
 from rewardkit.scoring.verdict import sentence
 
-ALL = "all"
 _SHOWN_PROMPTS = 3
 
 
@@ -52,10 +49,11 @@ class _Report:
     ) -> None:
         self.suite, self.judged, self.out = suite, judged, out
         self.prompts = [prompt for some in splits.values() for prompt in some]
-        self.splits = {**splits, ALL: self.prompts} if len(splits) > 1 else dict(splits)
+        self.splits = with_all(splits)
         self.values = {name: one.measures(self.prompts) for name, one in judged.items()}
         self.measures = list(dict.fromkeys(measure for found in self.values.values() for measure in found))
         self.first, *self.others = judged
+        self.changes = {entry: {m: self._change(entry, m) for m in self.measures} for entry in self.others}
 
     def result(self) -> Result:
         """Most important first."""
@@ -82,6 +80,10 @@ class _Report:
         wanted = set(self.splits.get(split, self.prompts))
         return {p: v for p, v in self.values[entry].get(measure, {}).items() if p in wanted}
 
+    def _change(self, entry: str, measure: str) -> Change | None:
+        """From the first entry, over all prompts."""
+        return change_of(measure, self._of(self.first, measure), self._of(entry, measure), self.suite.seed)
+
     def _means(self) -> Table:
         rows: list[list[Cell]] = [
             [entry, *(mean_of(self._of(entry, measure), self.suite.seed) for measure in self.measures)]
@@ -103,7 +105,7 @@ class _Report:
         rows = []
         for measure in self.measures:
             for entry in self.others:
-                change = change_of(measure, self._of(self.first, measure), self._of(entry, measure), self.suite.seed)
+                change = self.changes[entry][measure]
                 if change is not None:
                     rows.append(ForestRow(label=entry, group=label(measure), estimate=win_rate_in(change)))
         return Forest(
@@ -121,8 +123,7 @@ class _Report:
         for measure in self.measures:
             for entry in self.judged:
                 cells = [mean_of(self._of(entry, measure, split), self.suite.seed) for split in self.splits]
-                change = change_of(measure, self._of(self.first, measure), self._of(entry, measure), self.suite.seed)
-                difference = difference_in(change) if entry != self.first else None
+                difference = difference_in(self.changes[entry][measure]) if entry != self.first else None
                 rows.append([label(measure), entry, *cells, difference])
         return Table(
             slug="splits",
@@ -138,18 +139,13 @@ class _Report:
         )
 
     def _films(self) -> Films:
-        seed, reward = str(self.suite.films.film_seeds[0]), self.suite.rewards[0]
-        rows = []
-        for split, prompts in self.splits.items():
-            for prompt in spread_over(prompts, _SHOWN_PROMPTS) if split != ALL else ():
-                films = [one.shown(name, (prompt, seed), reward, self.out) for name, one in self.judged.items()]
-                rows.append(FilmRow(title=prompt, note=split, films=[film for film in films if film is not None]))
+        reward, seed = self.suite.rewards[0], self.suite.films.film_seeds[0]
         return Films(
             slug="films",
             title="Films of one prompt and seed",
             note="Backbones of one latent shape start from the same noise.",
             curve_of=reward,
-            rows=[row for row in rows if row.films],
+            rows=film_rows(self.judged, self.splits, _SHOWN_PROMPTS, seed, reward, self.out),
         )
 
     def _cost(self) -> Table:
@@ -175,21 +171,17 @@ class _Report:
         """Each entry against the first, by the first reward; and what else moved."""
         reward, told = self.suite.rewards[0], []
         for entry in self.others:
-            names = (self.first, entry)
-            changes = [
-                change_of(measure, self._of(self.first, measure), self._of(entry, measure), self.suite.seed)
-                for measure in self.measures
-            ]
-            main = next((change for change in changes if change is not None and change.name == reward), None)
+            main = self.changes[entry][reward]
             if main is None:
                 told.append(f"{self.first} and {entry} have no prompt of which both films are scored by {reward}.")
                 continue
             moved = [
                 _in_words(change)
-                for change in changes
+                for change in self.changes[entry].values()
                 if change is not None and change.name != reward and change.outcome != "unclear"
             ]
-            told.append("; ".join([sentence(main, names, "prompt"), *filter(None, [", ".join(moved)])]) + ".")
+            said = [sentence(main, (self.first, entry), "prompt"), *([", ".join(moved)] if moved else [])]
+            told.append(f"{'; '.join(said)}.")
         if not self.others:
             told.append(
                 f"{self.first} alone: {len(self.prompts)} prompts, measured by {', '.join(self.suite.rewards)}."

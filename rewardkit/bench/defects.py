@@ -60,7 +60,7 @@ class Spoiled(Alteration):
     """A defect in one setting, as scoring applies it."""
 
     def __init__(self, name: str, setting: float) -> None:
-        self.spec = f"{name} {setting:g}"
+        self.spec = spoiled_so(name, setting)
         self._defect, self._setting = find_defect(name), setting
 
     def order(self, num_frames: int) -> Order:
@@ -201,6 +201,16 @@ def find_defect(name: str) -> Defect:
     if name not in known:
         raise UnknownNameError("defect", name, [*known, WRONG_PROMPT])
     return known[name]
+
+
+def settings_of(name: str) -> Sequence[float]:
+    """Of a defect, that of prompts among them; mildest first."""
+    return WRONG_SHARES if name == WRONG_PROMPT else find_defect(name).settings
+
+
+def spoiled_so(name: str, setting: float) -> str:
+    """A defect in one setting, in words: `blur 2.5`."""
+    return f"{name} {setting:g}"
 
 
 def wrong_prompt(prompt: str, other: str, share: float) -> str:

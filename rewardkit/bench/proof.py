@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rewardkit.bench.films.before_after import ALL, BeforeAfter, Measure, before_and_after
+from rewardkit.bench.films.before_after import BeforeAfter, Measure, before_and_after
+from rewardkit.bench.films.filming import ALL
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.pages.training_report import write_training_report
 from rewardkit.engine.create import create_backbone

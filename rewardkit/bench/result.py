@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewardkit.errors import UsageError
 from rewardkit.files import replacing
+from rewardkit.scoring.bootstrap import Interval
 
 RESULT = "result.json"
 
@@ -24,6 +25,12 @@ class Estimate(_Fact):
     low: float | None = None
     high: float | None = None
     count: int | None = None
+
+    @classmethod
+    def within(cls, value: float, interval: Interval | None, count: int) -> Estimate:
+        """A number with its interval, where there is one."""
+        low, high = interval or (None, None)
+        return cls(value=value, low=low, high=high, count=count)
 
 
 Cell = str | Estimate | None
@@ -46,13 +53,18 @@ class Column(_Fact):
     note: str = ""
 
 
-class Table(_Fact):
-    """Rows of cells. `slug` names its files."""
+class _Titled(_Fact):
+    """What every block has; `slug` names its files."""
 
-    kind: Literal["table"] = "table"
     slug: str
     title: str
     note: str = ""
+
+
+class Table(_Titled):
+    """Rows of cells."""
+
+    kind: Literal["table"] = "table"
     columns: list[Column]
     rows: list[list[Cell]]
 
@@ -71,7 +83,7 @@ class ForestRow(_Fact):
     estimate: Estimate
 
 
-class Forest(_Fact):
+class Forest(_Titled):
     """Estimates with their intervals, one below the other.
 
     Attributes:
@@ -80,9 +92,6 @@ class Forest(_Fact):
     """
 
     kind: Literal["forest"] = "forest"
-    slug: str
-    title: str
-    note: str = ""
     unit: str = ""
     percent: bool = False
     reference: float | None = None
@@ -113,24 +122,18 @@ class Panel(_Fact):
     lines: list[Line]
 
 
-class Panels(_Fact):
+class Panels(_Titled):
     """Charts side by side, whose lines of one name share a colour."""
 
     kind: Literal["panels"] = "panels"
-    slug: str
-    title: str
-    note: str = ""
     y: str = ""
     panels: list[Panel]
 
 
-class Heat(_Fact):
+class Heat(_Titled):
     """A square of numbers in [-1, 1] between things of the same names; None where it cannot be told."""
 
     kind: Literal["heat"] = "heat"
-    slug: str
-    title: str
-    note: str = ""
     names: list[str]
     values: list[list[float | None]]
 
@@ -158,13 +161,10 @@ class FilmRow(_Fact):
     films: list[ShownFilm]
 
 
-class Films(_Fact):
+class Films(_Titled):
     """Films side by side."""
 
     kind: Literal["films"] = "films"
-    slug: str
-    title: str
-    note: str = ""
     curve_of: str = ""
     rows: list[FilmRow]
 

@@ -47,16 +47,14 @@ class Right(TemporalReward):
 class Unmarked(TemporalReward):
     """Minus how opaque the watermark is: 0 without one, -0.4 in a film that was spoiled by it."""
 
-    card = RewardCard(
-        name="unmarked",
-        summary="minus how opaque the watermark is, in the mini world",
-        source="image analysis, rewardkit.miniworld.measures",
-        code_licence="Apache-2.0",
-        score_range=(-1.0, 0.0),
-        unit="opacity",
-        differentiable=False,
-        video_level=True,
-        frames="all",
+    card = Right.card.model_copy(
+        update={
+            "name": "unmarked",
+            "summary": "minus how opaque the watermark is, in the mini world",
+            "score_range": (-1.0, 0.0),
+            "unit": "opacity",
+            "needs_prompt": False,
+        }
     )
 
     def forward(

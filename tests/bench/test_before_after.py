@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rewardkit.bench.films.before_after import ALL, BeforeAfter, before_and_after
+from rewardkit.bench.films.before_after import BeforeAfter, before_and_after
+from rewardkit.bench.films.filming import ALL
 from rewardkit.engine.generate import generate
 from rewardkit.engine.lora import LoraSettings, add_lora, lora_weights
 from rewardkit.engine.noise import draw_noise

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from rewardkit.bench.films.filming import ALL
 from rewardkit.engine.generate import check_prompts, generate
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.trial import film_noise
@@ -16,8 +17,6 @@ from rewardkit.scoring.change import Change, measure_change
 
 Measure = Callable[[Float[Tensor, "frame 3 height width"], str], float]
 """A number for a film, RGB in [0, 1], and its prompt."""
-
-ALL = "all"
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import rewardkit.miniworld
-from rewardkit.bench.films.filming import Cost, FilmSet, Key, make_films, read_cost, read_films
+from rewardkit.bench.films.filming import ALL, Cost, FilmSet, Key, make_films, read_cost, read_films
 from rewardkit.bench.films.scores import DIVERSITY, FilmScores, by_prompt, film_diversity, score_films
 from rewardkit.bench.names import label, slug
-from rewardkit.bench.result import ShownFilm
+from rewardkit.bench.pages.thumbnails import spread_over
+from rewardkit.bench.result import FilmRow, ShownFilm
 from rewardkit.bench.suites import BUNDLED, Entry, Films, Suite
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.lora import FILE, load_lora
@@ -36,8 +38,12 @@ class Judged:
     def measures(self, prompts: Sequence[str]) -> dict[str, Values]:
         """A number a prompt of every reward, and of diversity where a prompt has several films."""
         found = {name: by_prompt(one.values, prompts) for name, one in self.scores.items()}
-        apart = film_diversity(self.films)
-        return {**found, DIVERSITY: apart} if apart else found
+        return {**found, DIVERSITY: self.diversity} if self.diversity else found
+
+    @cached_property
+    def diversity(self) -> Values:
+        """Of the prompts that have several films; see `film_diversity`."""
+        return film_diversity(self.films)
 
     def shown(self, whose: str, key: Key, first: str, out: Path) -> ShownFilm | None:
         """The film of a prompt and seed, with the curve of the `first` reward; None where there is none."""
@@ -141,6 +147,18 @@ def _digest(lora: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def film_rows(
+    judged: Mapping[str, Judged], splits: Mapping[str, Sequence[str]], each: int, seed: int, first: str, out: Path
+) -> list[FilmRow]:
+    """Films of one seed side by side, of `each` prompts a split; see `Judged.shown`."""
+    rows = []
+    for split, prompts in splits.items():
+        for prompt in spread_over(prompts, each) if split != ALL else ():
+            films = [one.shown(name, (prompt, str(seed)), first, out) for name, one in judged.items()]
+            rows.append(FilmRow(title=prompt, note=split, films=[film for film in films if film is not None]))
+    return [row for row in rows if row.films]
+
+
 def failures(judged: Mapping[str, Judged]) -> list[str]:
     """A sentence for every entry and reward that left films without a score."""
     return [
@@ -163,7 +181,7 @@ def missing(judged: Mapping[str, Judged], prompts: Sequence[str], seeds: Sequenc
             told.append(
                 f"{entry} lacks {len(lacking)} of {len(wanted)} films, such as of {prompt!r} with the seed {seed}"
             )
-        unlike = sorted({prompt for prompt, _ in there} - film_diversity(one.films).keys()) if len(seeds) > 1 else []
+        unlike = sorted({prompt for prompt, _ in there} - one.diversity.keys()) if len(seeds) > 1 else []
         if unlike:
             told.append(
                 f"the diversity of {entry} is without {len(unlike)} prompts, which have a single film or films of "

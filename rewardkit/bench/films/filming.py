@@ -22,6 +22,8 @@ from rewardkit.miniworld.truth import caption
 
 COST, CLAIM = "cost.jsonl", "films.json"
 _MINIWORLD_EACH, _MINIWORLD_MOST = 8, 24
+ALL = "all"
+"""Stands for all splits together."""
 Key = tuple[str, str]
 """(prompt, seed) of a film."""
 Counted = Callable[[int, int], None]
@@ -70,6 +72,12 @@ def prompt_splits(films: Films) -> dict[str, list[str]]:
             if known.setdefault(prompt, name) != name:
                 raise UsageError(f"the prompt {prompt!r} stands in the splits {known[prompt]!r} and {name!r}")
     return splits
+
+
+def with_all(splits: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The splits, and where there are several, all of them together."""
+    together = {ALL: [prompt for prompts in splits.values() for prompt in prompts]} if len(splits) > 1 else {}
+    return {**splits, **together}
 
 
 def make_films(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 from rewardkit.bench.films.filming import FilmSet, Key
 from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Estimate
+from rewardkit.bench.scoring import score_files
 from rewardkit.bench.suites import Suite
 from rewardkit.errors import BadInputError
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.bootstrap import bootstrap_interval
 from rewardkit.scoring.change import Change, measure_change
-from rewardkit.scoring.folder import score_folder
 from rewardkit.scoring.rows import ScoreRow
 from rewardkit.video import open_video
 
@@ -48,24 +47,13 @@ class FilmScores:
 
 def score_films(films: FilmSet, reward: Reward, out: Path, suite: Suite) -> FilmScores:
     """Scores of all films; rows in `out` are not made again, but for those that failed."""
-    table = score_folder(
-        list(films.keys),
-        reward,
-        prompts={str(path): prompt for path, (prompt, _) in films.keys.items()},
-        out=out,
-        retry_failed=True,
-        seed=suite.seed,
-        device=suite.device,
-        dtype=suite.dtype,
-    )
-    by_path = {Path(os.path.abspath(row.path)): row for row in table}
+    prompts = {path: prompt for path, (prompt, _) in films.keys.items()}
     found = FilmScores()
-    for path, key in films.keys.items():  # in an order that resuming does not change
-        row = by_path[path]
+    for path, row in score_files(list(prompts), prompts, reward, out, suite).items():
         if row.score is None:
             found.failed.append(row.error or f"{row.path}: no score")
         else:
-            found.rows[key] = row
+            found.rows[films.keys[path]] = row
     return found
 
 
@@ -108,8 +96,7 @@ def mean_of(values: Mapping[str, float], seed: int) -> Estimate | None:
     if not values:
         return None
     numbers = np.array(list(values.values()))
-    low, high = bootstrap_interval(numbers, seed=seed) or (None, None)
-    return Estimate(value=float(numbers.mean()), low=low, high=high, count=len(numbers))
+    return Estimate.within(float(numbers.mean()), bootstrap_interval(numbers, seed=seed), len(numbers))
 
 
 def change_of(name: str, before: Mapping[str, float], after: Mapping[str, float], seed: int) -> Change | None:
@@ -120,16 +107,12 @@ def change_of(name: str, before: Mapping[str, float], after: Mapping[str, float]
 
 def difference_in(change: Change | None) -> Estimate | None:
     """The mean difference of a change, with its interval."""
-    if change is None:
-        return None
-    low, high = change.difference_interval or (None, None)
-    return Estimate(value=change.difference, low=low, high=high, count=change.pairs)
+    return None if change is None else Estimate.within(change.difference, change.difference_interval, change.pairs)
 
 
 def win_rate_in(change: Change) -> Estimate:
     """The share of prompts won, a tie counting half, with its interval."""
-    low, high = change.win_rate_interval or (None, None)
-    return Estimate(value=change.win_rate, low=low, high=high, count=change.pairs)
+    return Estimate.within(change.win_rate, change.win_rate_interval, change.pairs)
 
 
 def averaged(sets: Sequence[Mapping[str, float]]) -> dict[str, float]:

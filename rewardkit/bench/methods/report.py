@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from rewardkit.bench.films.entries import Judged, Values, failures, missing
+from rewardkit.bench.films.entries import Judged, Values, failures, film_rows, missing
+from rewardkit.bench.films.filming import ALL, with_all
 from rewardkit.bench.films.scores import averaged, change_of, difference_in, mean_of
 from rewardkit.bench.methods.curves import guard_panels, reward_panels
 from rewardkit.bench.methods.tuning import CALLS, TIME, Run, Tuned
 from rewardkit.bench.names import label
-from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.provenance import provenance
-from rewardkit.bench.result import Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Result, Section, Table
+from rewardkit.bench.result import Cell, Column, Estimate, Films, Forest, ForestRow, Result, Section, Table
 from rewardkit.bench.suites import MINIWORLD, Budget, MethodsSuite
 from rewardkit.scoring.change import Change
 
-BASE, ALL = "base", "all"
+BASE = "base"
 IN_WORDS = {CALLS: "equal calls of the denoiser", TIME: "equal time"}
 _SHOWN_PROMPTS = 2
 
@@ -32,8 +32,8 @@ class Measured:
 
     def of(self, measure: str, prompts: Sequence[str]) -> Values:
         """The mean over training seeds, of these prompts."""
-        found = averaged([by_measure[measure] for by_measure in self.by_seed.values()])
-        return {prompt: value for prompt, value in found.items() if prompt in set(prompts)}
+        found, wanted = averaged([by_measure[measure] for by_measure in self.by_seed.values()]), set(prompts)
+        return {prompt: value for prompt, value in found.items() if prompt in wanted}
 
 
 class MethodsReport:
@@ -50,10 +50,9 @@ class MethodsReport:
     ) -> None:
         self.suite, self.tuned, self.judged, self.out = suite, tuned, judged, out
         self.prompts = [prompt for prompts in splits.values() for prompt in prompts]
-        self.splits = {**splits, ALL: self.prompts} if len(splits) > 1 else dict(splits)
+        self.splits = with_all(splits)
         self.warnings = [*missing(entries, self.prompts, suite.films.film_seeds), *failures(entries)]
-        found = {id(one): one.measures(self.prompts) for one in entries.values()}
-        by_run = {run: found[id(one)] for run, one in judged.items()}
+        by_run = {run: one.measures(self.prompts) for run, one in judged.items()}
         self.measures = list(by_run[BASE, 0, ""])
         self.base = Measured({0: by_run[BASE, 0, ""]})
         self.methods = {
@@ -166,15 +165,13 @@ class MethodsReport:
     def _ahead(self, budget: Budget, name: str, split: str) -> str:
         """In how many training seeds the first method is ahead."""
         own, reward = self.methods[budget][self.suite.methods[0].name], self.suite.rewards[0]
-        wanted, ahead = set(self.splits[split]), 0
+        ahead = 0
         for seed in self.suite.seeds:
             other = self.base.by_seed[0] if name == BASE else self.methods[budget][name].by_seed[seed]
-            before, after = (
-                {prompt: value for prompt, value in found[reward].items() if prompt in wanted}
-                for found in (other, own.by_seed[seed])
-            )
-            change = change_of(reward, before, after, self.suite.seed)
-            ahead += change is not None and change.difference > 0
+            before, after = other[reward], own.by_seed[seed][reward]
+            shared = [prompt for prompt in self.splits[split] if prompt in before and prompt in after]
+            gains = [after[prompt] - before[prompt] for prompt in shared]
+            ahead += sum(gains) > 0
         return f"{ahead} of {len(self.suite.seeds)}"
 
     def _means(self, budget: Budget) -> Table:
@@ -268,20 +265,13 @@ class MethodsReport:
         return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
     def _films(self) -> Films:
-        seed, film_seed = self.suite.seeds[0], str(self.suite.films.film_seeds[0])
-        runs = {BASE: (BASE, 0, ""), **{m.name: (m.name, seed, CALLS) for m in self.suite.methods}}
-        rows = []
-        for split, prompts in self.splits.items():
-            for prompt in spread_over(prompts, _SHOWN_PROMPTS) if split != ALL else ():
-                films = [
-                    self.judged[run].shown(label, (prompt, film_seed), self.suite.rewards[0], self.out)
-                    for label, run in runs.items()
-                ]
-                rows.append(FilmRow(title=prompt, note=split, films=[film for film in films if film is not None]))
+        seed, reward = self.suite.seeds[0], self.suite.rewards[0]
+        runs: dict[str, Run] = {BASE: (BASE, 0, ""), **{m.name: (m.name, seed, CALLS) for m in self.suite.methods}}
+        judged = {name: self.judged[run] for name, run in runs.items()}
         return Films(
             slug="films",
             title="Before and after",
             note=f"Training seed {seed}, at {IN_WORDS[CALLS]}.",
-            curve_of=self.suite.rewards[0],
-            rows=rows,
+            curve_of=reward,
+            rows=film_rows(judged, self.splits, _SHOWN_PROMPTS, self.suite.films.film_seeds[0], reward, self.out),
         )

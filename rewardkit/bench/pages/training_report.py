@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rewardkit.bench.films.before_after import ALL, BeforeAfter, Pair
+from rewardkit.bench.films.before_after import BeforeAfter, Pair
+from rewardkit.bench.films.filming import ALL
 from rewardkit.bench.pages.curve import HEIGHT, WIDTH
 from rewardkit.bench.pages.film import animation
 from rewardkit.bench.pages.html import check_page, render

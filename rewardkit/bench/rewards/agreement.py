@@ -187,8 +187,7 @@ class _Resampling:
         if np.isnan(value):
             return None
         interval = cluster_bootstrap(self.clusters, statistic, seed=self.seed, resamples=self.resamples)
-        low, high = interval or (None, None)
-        return Estimate(value=value, low=low, high=high, count=count)
+        return Estimate.within(value, interval, count)
 
 
 def _accuracy(differences: Values, preferred: Preferences) -> float:

@@ -5,35 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewardkit.bench.defects import WRONG_PROMPT, WRONG_SHARES, Resized, Spoiled, find_defect, wrong_prompt
+from rewardkit.bench.defects import WRONG_PROMPT, Resized, Spoiled, settings_of, spoiled_so, wrong_prompt
 from rewardkit.bench.films.entries import Shown
 from rewardkit.bench.memory import PeakMemory
 from rewardkit.bench.names import slug
-from rewardkit.bench.pages.thumbnails import spread_over
 from rewardkit.bench.result import Result
-from rewardkit.bench.rewards.labels import Preference, read_preferences, read_ratings
 from rewardkit.bench.rewards.report import report_rewards
 from rewardkit.bench.rewards.scores import AS_IS, CODED, COPIED, Found, Scores, Videos
-from rewardkit.bench.suites import RewardsSuite, VideoSet
+from rewardkit.bench.rewards.videos import find_sets
+from rewardkit.bench.scoring import score_files
+from rewardkit.bench.suites import RewardsSuite
 from rewardkit.device import choose_device
-from rewardkit.errors import BadInputError, UsageError
+from rewardkit.errors import BadInputError
 from rewardkit.files import replacing
-from rewardkit.miniworld.clips import write_judged_clips
 from rewardkit.reducers.create import create_reward, named_cards
 from rewardkit.reducers.reward import Reward
 from rewardkit.reducers.sampling import SAMPLERS, FrameSampler
 from rewardkit.reducers.video_reward import VideoReward
 from rewardkit.scoring.altering import Alteration
-from rewardkit.scoring.folder import score_folder
-from rewardkit.scoring.inputs import find_videos
-from rewardkit.scoring.pairing import pair_rows
-from rewardkit.scoring.prompts import attach_prompts
 from rewardkit.scoring.rows import ScoreRow
-from rewardkit.scoring.verdict import pairing_sentence
 from rewardkit.spec import parse_part
 from rewardkit.types import Frames
 from rewardkit.video import H264_SUFFIXES, open_video, write_video
@@ -41,10 +35,6 @@ from rewardkit.video import H264_SUFFIXES, open_video, write_video
 COST = "cost.json"
 _FPS = 8.0  # of what has no rate of its own
 _MOST_BYTES = 2**30  # of a decoded video: 388 frames of 1280 by 720
-MINIWORLD_SETS = (
-    VideoSet(name="good", source="good/prompts.csv"),
-    VideoSet(name="bad", source="bad/prompts.csv", preferences=Path("preferences.csv"), labels="the truth"),
-)
 
 
 def benchmark_rewards(suite: RewardsSuite, out: Path, show: Shown) -> Result:
@@ -68,82 +58,6 @@ def benchmark_rewards(suite: RewardsSuite, out: Path, show: Shown) -> Result:
         ))  # fmt: skip
         found[name] = run.scores(name, samplers, decoded, coded)
     return report_rewards(Found(suite, videos, found, out))
-
-
-def find_sets(suite: RewardsSuite, out: Path) -> Videos:
-    """The videos of a suite and what is known of them; without sets, films of the mini world are drawn into `out`."""
-    declared, tried_on = suite.videos, suite.tried_on
-    if not declared:
-        folder = out / "miniworld"
-        if not (folder / "preferences.csv").is_file():  # it is written last
-            write_judged_clips(folder)
-        declared, tried_on = tuple(one.beside(folder) for one in MINIWORLD_SETS), ("good",)
-    sets: dict[str, list[Path]] = {}
-    prompts: dict[Path, str] = {}
-    left_out: list[str] = []
-    for one in declared:
-        prompted = attach_prompts(find_videos([one.source]), one.prompts)
-        sets[one.name] = [Path(os.path.abspath(item.path)) for item in prompted.items]
-        for path, item in zip(sets[one.name], prompted.items, strict=True):
-            if item.prompt is not None and prompts.setdefault(path, item.prompt) != item.prompt:
-                raise UsageError(f"{path} is in two sets with two prompts: name it once")
-        left_out += [item.problem for item in prompted.items if item.problem]
-        if prompted.unmatched:
-            number, first = len(prompted.unmatched), prompted.unmatched[0]
-            left_out.append(f"{number} prompts of {one.prompts} fit no video of {one.name}, such as {first}")
-    every = list(dict.fromkeys(path for paths in sets.values() for path in paths))
-    if len(every) < 2:
-        raise UsageError(f"rewards are compared on 2 videos or more: got {', '.join(map(str, every))}")
-    ratings, preferences = _labels(declared, set(every))
-    chosen = list(dict.fromkeys(path for name in sets if not tried_on or name in tried_on for path in sets[name]))
-    labels = ", ".join(dict.fromkeys(one.labels for one in declared if one.ratings or one.preferences))
-    tried = spread_over(chosen, suite.most)
-    pairs, by, told = _pairs(suite.compare, sets, prompts) if suite.compare else ([], "", [])
-    return Videos(sets, prompts, ratings, preferences, labels, tried, pairs, by, [*left_out, *told])
-
-
-def _labels(declared: Sequence[VideoSet], videos: Set[Path]) -> tuple[dict[Path, float], list[Preference]]:
-    """What people said; twice the same counts once."""
-    ratings: dict[Path, float] = {}
-    for one in declared:
-        for video, rating in read_ratings(one.ratings).items() if one.ratings else ():
-            if ratings.setdefault(video, rating) != rating:
-                raise UsageError(f"{video} is rated {ratings[video]:g} and {rating:g}")
-    files = dict.fromkeys(one.preferences for one in declared if one.preferences)
-    preferences = list(dict.fromkeys(pair for path in files for pair in read_preferences(path)))
-    judged = [*ratings, *(path for pair in preferences for path in (pair.first, pair.second))]
-    strangers = [path for path in judged if path not in videos]
-    if strangers:
-        raise UsageError(
-            f"{len(strangers)} of {len(judged)} videos that people judged are in no set, such as {strangers[0]}"
-        )
-    return ratings, preferences
-
-
-def _pairs(
-    names: tuple[str, str], sets: Mapping[str, Sequence[Path]], prompts: Mapping[Path, str]
-) -> tuple[list[tuple[Path, Path]], str, list[str]]:
-    """Videos of two sets that belong together, what tells so, and what was left out."""
-    sides = [
-        [
-            ScoreRow(
-                key="",
-                path=str(path),
-                prompt=prompts.get(path),
-                prompt_source="none",
-                reward="",
-                score=0.0,
-                status="ok",
-            )
-            for path in sets[name]
-        ]
-        for name in names
-    ]
-    pairing = pair_rows(*sides)
-    left = pairing.unpaired_before + pairing.unpaired_after
-    told = [f"of {names[0]} and {names[1]}, {pairing_sentence(pairing, names)}"] if left else []
-    noun = "prompt" if pairing.paired_by == "prompt" else "pair"
-    return [(Path(before.path), Path(after.path)) for before, after in pairing.pairs], noun, told
 
 
 @dataclass(frozen=True)
@@ -227,14 +141,11 @@ class _Run:
                 draft.write_text(json.dumps({"peak_bytes": memory.peak()}) + "\n", encoding="utf-8")
         found.peak_bytes = json.loads((self._folder / COST).read_text(encoding="utf-8"))["peak_bytes"]
         self._score(found, COPIED, reward, decoded.files)
-        for defect in suite.defects:
-            if defect == WRONG_PROMPT:
-                self._wrong_prompts(found, reward, decoded.files)
-                continue
-            for setting in find_defect(defect).settings:
-                self._score(found, f"{defect} {setting:g}", reward, decoded.files, Spoiled(defect, setting))
-        for share in suite.resolutions:
-            self._score(found, f"resolution {share:g}", reward, decoded.files, Resized(share))
+        spoiled = [Spoiled(name, s) for name in suite.defects if name != WRONG_PROMPT for s in settings_of(name)]
+        for alter in (*spoiled, *map(Resized, suite.resolutions)):
+            self._score(found, alter.spec, reward, decoded.files, alter)
+        if WRONG_PROMPT in suite.defects:
+            self._wrong_prompts(found, reward, decoded.files)
         for variant, copies in coded.items():
             self._score(found, variant, reward, copies.files)
             found.failed[variant] = [*copies.failed, *found.failed.get(variant, ())]
@@ -251,13 +162,13 @@ class _Run:
         if not reward.needs_prompt or len({prompts[path] for path in told}) < 2:
             return
         files = {copy: path for copy, path in decoded.items() if path in told}
-        for share in WRONG_SHARES:
+        for share in settings_of(WRONG_PROMPT):
             wrong = {}
             for place, path in enumerate(told):
                 others = [prompts[other] for other in (*told[place:], *told[:place])]
                 other = next(prompt for prompt in others if prompt != prompts[path])
                 wrong[path] = wrong_prompt(prompts[path], other, share)
-            self._score(found, f"{WRONG_PROMPT} {share:g}", reward, files, prompts=wrong)
+            self._score(found, spoiled_so(WRONG_PROMPT, share), reward, files, prompts=wrong)
 
     def _score(
         self,
@@ -280,20 +191,16 @@ class _Run:
             new[0] |= row is not None
 
         told = prompts or self._videos.prompts
-        table = score_folder(
+        by_file = score_files(
             list(files),
+            {file: told[video] for file, video in files.items() if video in told},
             reward,
-            prompts={str(file): told[video] for file, video in files.items() if video in told},
-            out=self._folder / f"{slug(variant)}.jsonl",
-            retry_failed=True,
-            seed=self._suite.seed,
-            device=self._suite.device,
-            dtype=self._suite.dtype,
-            alter=alter,
-            progress=note,
+            self._folder / f"{slug(variant)}.jsonl",
+            self._suite,
+            alter,
+            note,
         )
-        by_file = {Path(os.path.abspath(row.path)): row for row in table}
-        rows = {video: by_file[file] for file, video in files.items()}  # in an order that resuming does not change
+        rows = {video: by_file[file] for file, video in files.items()}
         found.rows[variant] = {path: row for path, row in rows.items() if row.score is not None}
         failed = [row.error or "" for row in rows.values() if row.score is None]
         if failed:

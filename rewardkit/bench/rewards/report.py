@@ -51,10 +51,11 @@ class _Report:
             raise RewardFailedError(f"no reward could score a video; {name} says: {one.failed[AS_IS][0]}")
         self.agreement, self.response, self.stability = Agreement(found), Response(found), Stability(found)
         self.changes = self._changes()
+        self.leaderboard = self._leaderboard()
 
     def result(self) -> Result:
         """Most important first."""
-        sections = [Section(title="Which reward", blocks=[self._leaderboard(), *self.agreement.blocks()])]
+        sections = [Section(title="Which reward", blocks=[self.leaderboard, *self.agreement.blocks()])]
         if self.changes:
             sections.append(Section(title="Is the second set better?", blocks=[*self._compared()]))
         sections += [
@@ -205,7 +206,7 @@ class _Report:
     def _headline(self) -> list[str]:
         told = self.agreement.headline()
         told += self._sets_in_words()
-        first = str(self._leaderboard().rows[0][0])
+        first = str(self.leaderboard.rows[0][0])
         fallen = self.response.fallen[first]
         blind = [defect for defect, share in fallen.items() if share is not None and share.value < _BLIND]
         if blind:

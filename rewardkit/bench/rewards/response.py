@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rewardkit.bench.defects import WRONG_PROMPT, WRONG_SHARES, find_defect
+from rewardkit.bench.defects import WRONG_PROMPT, find_defect, settings_of, spoiled_so
 from rewardkit.bench.films.scores import mean_of
 from rewardkit.bench.result import Column, Estimate, Line, Panel, Panels, Table
 from rewardkit.bench.rewards.scores import COPIED, Found, Scores
@@ -24,8 +24,7 @@ class Response:
         }
 
     def _variants(self, defect: str) -> list[str]:
-        settings = WRONG_SHARES if defect == WRONG_PROMPT else find_defect(defect).settings
-        return [f"{defect} {setting:g}" for setting in settings]
+        return [spoiled_so(defect, setting) for setting in settings_of(defect)]
 
     def _fallen(self, one: Scores, defect: str) -> Estimate | None:
         """The share of steps, from clean to mildest and on, in which the score of a video falls."""
@@ -43,15 +42,14 @@ class Response:
         """Score against strength, a panel a defect."""
         panels = []
         for defect in self.suite.defects:
-            known = None if defect == WRONG_PROMPT else find_defect(defect)
-            settings = WRONG_SHARES if known is None else known.settings
+            wrong = "share of words that are another video's"
             lines = [line for name, one in self.scores.items() if (line := self._curve(name, one, defect)) is not None]
             panels.append(
                 Panel(
                     title=defect,
-                    note=known.unit if known else "share of words that are another video's",
+                    note=wrong if defect == WRONG_PROMPT else find_defect(defect).unit,
                     x="",
-                    x_names=["none", *(f"{setting:g}" for setting in settings)],
+                    x_names=["none", *(f"{setting:g}" for setting in settings_of(defect))],
                     lines=lines,
                 )
             )

@@ -67,26 +67,23 @@ class Stability:
     def _by_way(self, slug: str, title: str, note: str, measure: Callable[[Values, Values], float | None]) -> Table:
         rows: list[list[Cell]] = []
         for name, one in self.scores.items():
-            cells = list[Cell]()
-            for way in self._ways:
-                clean, other = one.clean(way), one.values(way)
-                paths = self._found.tried(clean, other)
-                value = measure(_array(clean, paths), _array(other, paths)) if len(paths) > 1 else None
-                cells.append(None if value is None else Estimate(value=value, count=len(paths)))
+            cells = [self._measured(one, way, measure) for way in self._ways]
             rows.append([name, *cells])
         columns = [Column(name="reward", unit="text"), *(Column(name=way) for way in self._ways)]
         return Table(slug=slug, title=title, note=note, columns=columns, rows=rows)
 
     def least(self, one: Scores) -> Estimate | None:
         """The smallest rank correlation over the ways that all rewards can be read in; None without any."""
-        found = []
-        for way in self._shared:
-            clean, other = one.clean(way), one.values(way)
-            paths = self._found.tried(clean, other)
-            if len(paths) > 1:
-                found.append(rank_change(_array(clean, paths), _array(other, paths)))
-        known = [value for value in found if value is not None]
+        found = [self._measured(one, way, rank_change) for way in self._shared]
+        known = [estimate.value for estimate in found if estimate is not None]
         return Estimate(value=min(known)) if known else None
+
+    def _measured(self, one: Scores, way: str, measure: Callable[[Values, Values], float | None]) -> Estimate | None:
+        """Of the tried videos as they are and read in one way."""
+        clean, other = one.clean(way), one.values(way)
+        paths = self._found.tried(clean, other)
+        value = measure(_array(clean, paths), _array(other, paths)) if len(paths) > 1 else None
+        return None if value is None else Estimate(value=value, count=len(paths))
 
 
 def _array(values: Mapping[Path, float], paths: list[Path]) -> Values:

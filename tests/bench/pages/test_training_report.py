@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rewardkit.bench.films.before_after import ALL, BeforeAfter, Pair
+from rewardkit.bench.films.before_after import BeforeAfter, Pair
+from rewardkit.bench.films.filming import ALL
 from rewardkit.bench.pages.training_report import animation, write_training_report
 from rewardkit.engine.finetune import StepReport
 from rewardkit.engine.guards import Look
