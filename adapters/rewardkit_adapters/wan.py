@@ -59,7 +59,6 @@ class Wan(Backbone):
     prompt_tokens: int = 512
     decoding: ClassVar[str] = "causal, latent by latent"
     causal: ClassVar[bool] = True
-    guidance = "two passes"
     kinds: ClassVar[tuple[str, ...]] = ("2.1", "2.2-a14b", "2.2-5b")
     tiny_shape: ClassVar[FilmShape] = FilmShape(9, 32, 64)
 

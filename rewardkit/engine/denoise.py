@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rewardkit.engine.generator import Embedding, Generator, Level
+from rewardkit.engine.lora import merged
 from rewardkit.engine.noise import Latents, Levels, passes_through
 
 
@@ -43,36 +45,47 @@ def walk(
     words: Words,
     guidance: Guidance,
     gradient_steps: frozenset[int] = frozenset(),
+    kept_steps: frozenset[int] = frozenset(),
 ) -> Latents:
     """Walks `noisy`, which is at the first of `levels`, down to the last.
 
     Passes of chosen steps are checkpointed: their activations are computed again on the way back, so that memory holds
-    one pass's however many steps are chosen. Steps before the first chosen one build no graph. In steps between, the
-    denoiser's output is a constant and gradient passes through the step's own arithmetic.
+    one pass's however many steps are chosen; those of `kept_steps` are kept instead. Steps before the first chosen one
+    build no graph. In steps between, the denoiser's output is a constant and gradient passes through the step's own
+    arithmetic.
     """
-    for number in range(len(levels)):
-        if number in gradient_steps and torch.is_grad_enabled():
-            noisy = _step(generator, noisy, levels, number, words, guidance)
+    chosen = gradient_steps if torch.is_grad_enabled() else frozenset()
+    first = min(chosen, default=len(levels))
+    with merged(generator) if first > 1 and not generator.memory.lora_apart else nullcontext():
+        for number in range(first):
+            noisy = _constant_step(generator, noisy, levels, number, words, guidance)
+    for number in range(first, len(levels)):
+        if number in chosen:
+            noisy = _step(generator, noisy, levels, number, words, guidance, number in kept_steps)
         else:
             noisy = _constant_step(generator, noisy, levels, number, words, guidance)
     return noisy
 
 
-def guided_clean(generator: Generator, noisy: Latents, level: Level, words: Words, guidance: Guidance) -> Latents:
+def guided_clean(
+    generator: Generator, noisy: Latents, level: Level, words: Words, guidance: Guidance, keep: bool = False
+) -> Latents:
     """The estimate of clean latents with guidance.
 
-    A pass that gradient goes through is checkpointed and runs by itself; without gradient the two may run as one batch.
+    A pass that gradient goes through is checkpointed and runs by itself. Without gradient, or where activations are
+    to be kept anyway, the two run as one batch.
     """
     scale, said = _scale(generator, level, guidance), told(generator, level, words, guidance)
     if scale == 1 or generator.guidance == "embedded":
-        return _pass(generator, noisy, level, said)
-    if generator.guidance == "concatenated" and not torch.is_grad_enabled():
+        return _pass(generator, noisy, level, said, keep)
+    grad = torch.is_grad_enabled()
+    if not generator.memory.split_guidance and (not grad or (keep and guidance.gradient == "both")):
         twice = {name: torch.cat([part, words.prompts[name]]) for name, part in words.empty.items()}
-        without, with_words = generator.predict_clean(torch.cat([noisy, noisy]), level, twice).chunk(2)
+        without, with_words = _pass(generator, torch.cat([noisy, noisy]), level, twice, keep).chunk(2)
         return without + scale * (with_words - without)
-    with_words = _pass(generator, noisy, level, said)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and guidance.gradient == "both"):
-        without = _pass(generator, noisy, level, words.empty)
+    with_words = _pass(generator, noisy, level, said, keep)
+    with torch.set_grad_enabled(grad and guidance.gradient == "both"):
+        without = _pass(generator, noisy, level, words.empty, keep)
     if guidance.gradient == "conditional":
         without = _with_constant_output(generator, without, noisy, level)
     guided = without + scale * (with_words - without)
@@ -96,19 +109,21 @@ def level_at(levels: Levels, number: int, like: Tensor) -> Level:
     return Level(*(values[number].to(like.device) for values in (levels.timestep, levels.signal, levels.noise)))
 
 
-def _pass(generator: Generator, noisy: Latents, level: Level, embedding: Embedding) -> Latents:
+def _pass(generator: Generator, noisy: Latents, level: Level, embedding: Embedding, keep: bool) -> Latents:
     if not torch.is_grad_enabled():
         return generator.predict_clean(noisy, level, embedding)
     torch.clear_autocast_cache()  # pytorch#165068: older ones keep weights cast without gradient there
+    if keep:
+        return generator.predict_clean(noisy, level, embedding)
     clean: Latents = checkpoint(generator.predict_clean, noisy, level, embedding, use_reentrant=False)
     return clean
 
 
 def _step(
-    generator: Generator, noisy: Latents, levels: Levels, number: int, words: Words, guidance: Guidance
+    generator: Generator, noisy: Latents, levels: Levels, number: int, words: Words, guidance: Guidance, keep: bool
 ) -> Latents:
     level = level_at(levels, number, noisy)
-    return _below(levels, number, guided_clean(generator, noisy, level, words, guidance), noisy)
+    return _below(levels, number, guided_clean(generator, noisy, level, words, guidance, keep), noisy)
 
 
 def _constant_step(

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -117,7 +118,8 @@ class Finetuning:
         self.folder.claim(generator.name, reward.spec, self._examples, config)
         self.weights = lora_weights(generator) or add_lora(generator, config.lora)
         self.ranks.prepare(generator.denoisers().values(), list(self.weights.values()))
-        self._calls = CallCounter(generator.denoisers().values())
+        if self.ranks.precision != "no":  # weights are rounded in each pass, which would lose a small update
+            generator.memory = generator.memory.model_copy(update={"lora_apart": True})
         device = next(iter(self.weights.values())).device
         shape = shape or generator.default_shape
         levels = generator.levels(config.walk_steps, shape)
@@ -125,6 +127,10 @@ class Finetuning:
         watched = list(watch or dict.fromkeys(example.prompt for example in self._examples))
         self._words = WordCache(generator, [*(example.prompt for example in self._examples), *watched], device)
         generator.free_text()
+        if config.objective.needs_gradient and generator.memory.activations:
+            some = self._words([self._examples[0].prompt])
+            self.bench = replace(self.bench, kept_a_film=self.bench.kept_by_a_step(some, config.objective.scale()))
+        self._calls = CallCounter(generator.denoisers().values())
         starts = output_dir / "starts"
         self._starts = Starts(self.bench, config.objective, self._words, config.seed, starts, self.ranks.together)
         self._looker = Looker(self.bench, config, held_out or {}, watched, self._words)

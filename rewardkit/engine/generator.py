@@ -49,9 +49,9 @@ class Generator(ABC):
         default_model: what is loaded where no model is given; None is nothing.
         default_dtype: precision on a GPU where none is given.
         prediction: what a denoiser's output is.
-        guidance: how it is guided. Without gradient, `concatenated` runs the passes with and without the prompt as
-            one batch, `two passes` one after the other, which takes half the memory; with `embedded`, `predict_clean`
-            is told the scale as `guidance` of the embedding, and one pass is all.
+        guidance: how it is guided: by passes with and without the prompt, or `embedded`, where `predict_clean` is told
+            the scale as `guidance` of the embedding, and one pass is all.
+        memory: how it saves memory, and what the engine may do with it.
         lora_file: whether a pipeline of diffusers loads LoRA files into its denoisers.
     """
 
@@ -61,7 +61,8 @@ class Generator(ABC):
     default_dtype: ClassVar[torch.dtype] = torch.float32
     default_shape: FilmShape
     prediction: Prediction = "epsilon"
-    guidance: Literal["concatenated", "two passes", "embedded"] = "concatenated"
+    guidance: Literal["two passes", "embedded"] = "two passes"
+    memory: Memory = Memory()
     lora_file: ClassVar[bool] = False
 
     @classmethod

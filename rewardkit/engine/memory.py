@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, NonNegativeFloat, Tag
 
 from rewardkit.errors import UsageError
 
@@ -26,6 +26,11 @@ class Memory(BaseModel):
         decode: `exact` decodes what the chosen frames depend on; `window` gives the same frames, and gradient to the
             latents of chosen frames only; `prefix` leaves out later latents although frames depend on them; `full`
             decodes the whole film.
+        split_guidance: the passes with and without the prompt go one after the other and not as one batch.
+        lora_apart: the LoRA is not added into a second copy of its layers' weights for the steps without gradient; in
+            half precision it never is, where rounding would lose it.
+        activations: gigabytes that steps with gradient may keep for the way back. What does not fit is computed again,
+            with the same gradient.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,14 +41,24 @@ class Memory(BaseModel):
     offload_vae: bool = False
     text: Literal["keep", "offload", "free"] = "keep"
     decode: Literal["exact", "window", "prefix", "full"] = "exact"
+    split_guidance: bool = False
+    lora_apart: bool = False
+    activations: NonNegativeFloat = 1.0
 
 
 AnyMemory = Annotated[
     Annotated[Literal["low", "auto", "fast"], Tag("choice")] | Annotated[Memory, Tag("settings")],
     Discriminator(lambda given: "settings" if isinstance(given, dict | Memory) else "choice"),
 ]
-_SAME_FILM = {"checkpoint_denoiser": True, "checkpoint_vae": True, "text": "offload"}
-_ALL = _SAME_FILM | {"tile_vae": True, "offload_vae": True, "text": "free", "decode": "window"}
+_ENGINE = ("split_guidance", "lora_apart", "activations")  # which any generator can do
+_SAME_FILM = {
+    "checkpoint_denoiser": True,
+    "checkpoint_vae": True,
+    "text": "offload",
+    "split_guidance": True,
+    "lora_apart": True,
+}
+_ALL = _SAME_FILM | {"tile_vae": True, "offload_vae": True, "text": "free", "decode": "window", "activations": 0.0}
 
 
 def choose_memory(wanted: str | Memory, who: str, knobs: Collection[str], parameters: int) -> Memory:
@@ -61,6 +76,7 @@ def choose_memory(wanted: str | Memory, who: str, knobs: Collection[str], parame
     Raises:
         UsageError: no such choice, or a setting that the generator has no means for.
     """
+    knobs = {*knobs, *_ENGINE}
     if isinstance(wanted, Memory):
         return _checked(wanted, who, knobs)
     if wanted not in ("low", "auto", "fast"):

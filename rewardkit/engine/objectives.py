@@ -129,7 +129,8 @@ class RewardGradient(Objective):
                 f"objective.gradient_steps = {self.gradient_steps} is a step that ends where it starts, as the last of "
                 "the scheduler's spacing does: take tail:2"
             )
-        latents = walk(bench.generator, noisy, levels, group.words, self.scale(), chosen)
+        kept = bench.kept_steps(chosen, len(group))
+        latents = walk(bench.generator, noisy, levels, group.words, self.scale(), chosen, kept)
         judged = bench.judge(group, latents)
         rewards = judged.score
         if self.data_alignment:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rewardkit.engine.denoise import Words
+from rewardkit.engine.activations import bytes_kept
+from rewardkit.engine.denoise import Guidance, Words, guided_clean, level_at
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.lora import lora_at
 from rewardkit.engine.noise import Latents, Levels, corrupt, draw_noise
@@ -74,6 +75,7 @@ class Bench:
         levels: the whole chain.
         shape: of the films in pixels.
         offset: of the noise; see `draw_noise`.
+        kept_a_film: bytes that a step with gradient keeps of one film for the way back; None where none are kept.
     """
 
     generator: Generator
@@ -82,6 +84,20 @@ class Bench:
     shape: FilmShape
     device: torch.device
     offset: float = 0.0
+    kept_a_film: int | None = None
+
+    def kept_steps(self, chosen: frozenset[int], films: int) -> frozenset[int]:
+        """The last of the chosen steps, as many as `Memory.activations` has room for."""
+        if not self.kept_a_film:
+            return frozenset()
+        room = int(self.generator.memory.activations * 1e9 // (self.kept_a_film * films))
+        return frozenset(sorted(chosen, reverse=True)[:room])
+
+    def kept_by_a_step(self, words: Words, guidance: Guidance) -> int:
+        """Bytes that a step with gradient keeps of one film; measured by taking one."""
+        noisy = torch.randn(1, *self.generator.latent_shape(self.shape), device=self.device, requires_grad=True)
+        level = level_at(self.levels, len(self.levels) - 1, noisy)
+        return bytes_kept(lambda: guided_clean(self.generator, noisy, level, words, guidance, keep=True))
 
     def noise(self, group: Group, what: str = "noise") -> Latents:
         """The noise of that name of every film."""

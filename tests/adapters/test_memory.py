@@ -198,18 +198,20 @@ KNOBS = kind_of("wan").knobs.fget(tiny("wan", "2.1"))  # type: ignore[attr-defin
 def test_choices_say_what_they_mean() -> None:
     assert choose_memory("fast", "wan", KNOBS, 14 * BIG) == Memory()
     assert choose_memory("auto", "wan", KNOBS, BIG - 1) == Memory()
-    same = Memory(checkpoint_denoiser=True, checkpoint_vae=True, text="offload")
+    engine = {"split_guidance": True, "lora_apart": True}
+    same = Memory(checkpoint_denoiser=True, checkpoint_vae=True, text="offload", **engine)
     assert choose_memory("auto", "wan", KNOBS, BIG) == same
-    low = Memory(checkpoint_denoiser=True, checkpoint_vae=True, offload_vae=True, text="free", decode="window")
+    parts = {"checkpoint_denoiser": True, "checkpoint_vae": True, "offload_vae": True, "text": "free"}
+    low = Memory(**parts, decode="window", activations=0, **engine)
     assert choose_memory("low", "wan", KNOBS, 1) == low
     assert choose_memory("low", "latte", tiny("latte", "").knobs, 1).tile_vae
-    assert choose_memory("low", "toy", (), 14 * BIG) == Memory()
+    assert choose_memory("low", "toy", (), 14 * BIG) == Memory(activations=0, **engine)
 
 
 def test_what_cannot_be_saved_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^no choice of memory is called 'most': take low, auto or fast$"):
         create_backbone("miniworld", device="cpu", memory="most")
-    with pytest.raises(UsageError, match=r"^latte cannot do memory.decode = 'window'; it can do checkpoint_denoiser, "):
+    with pytest.raises(UsageError, match=r"^latte cannot do memory.decode = 'window'; it can do activations, "):
         placed("latte", "", decode="window")
     with pytest.raises(UsageError, match=r"^toy cannot do memory.tile_vae = True"):
         Toy().place(CPU, Memory(tile_vae=True))

@@ -15,6 +15,7 @@ from rewardkit.engine.denoise import Guidance, Words, walk
 from rewardkit.engine.generator import Embedding, Level
 from rewardkit.engine.gradient_steps import GRADIENT_STEPS, GradientSteps
 from rewardkit.engine.lora import lora_weights
+from rewardkit.engine.memory import Memory
 from rewardkit.engine.noise import Levels, Prediction, corrupt, levels_of, to_clean
 from rewardkit.engine.objectives import AnyObjective
 from rewardkit.engine.statistics import PromptStatistics
@@ -273,7 +274,7 @@ def test_a_constant_output_passes_gradient_as_plain_autograd_does(kind: Predicti
 
 def test_two_passes_run_one_after_the_other() -> None:
     toy, apart = Toy(), Toy()
-    apart.guidance = "two passes"
+    apart.memory = Memory(split_guidance=True)
     made = []
     for one in (toy, apart):
         levels = one.levels(4, one.default_shape)
@@ -320,6 +321,7 @@ def test_every_pass_of_an_objective_is_told_the_scale(settings: dict[str, object
 
 def test_gradient_changes_no_value() -> None:
     toy = Toy()
+    toy.memory = Memory(lora_apart=True)  # in the weights it rounds otherwise
     trained_lora(toy)
     start, told, levels = noise(2, 3, 6, 4, 5), words(toy, *PROMPTS), toy.levels(20, toy.default_shape).last(0.6)
     free = walk(toy, start, levels, told, Guidance(3.0))
