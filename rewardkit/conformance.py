@@ -125,8 +125,8 @@ def has_the_gradient_it_promises(model: Model) -> None:
 
 
 def takes_the_bytes_it_promises(model: Model) -> None:
-    """Where `takes_bytes` is set, uint8 videos score like their float selves."""
-    if not isinstance(model, TemporalReward) or not model.takes_bytes:
+    """Where `takes_bytes` is set, uint8 pixels score like their float selves."""
+    if not model.takes_bytes:
         return
     stored = (sample_pixels(model) * 255).round().to(torch.uint8)
     of_bytes, of_floats = _score(model, stored), _score(model, stored.float() / 255)

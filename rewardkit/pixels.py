@@ -43,10 +43,15 @@ def as_images(who: str, images: Shaped[Tensor, "image 3 height width"], least: i
     Raises:
         BadInputError: with `who` needs them in the sentence.
     """
+    check_images(who, images, least)
+    return as_float(images)
+
+
+def check_images(who: str, images: Shaped[Tensor, "image 3 height width"], least: int = 1) -> None:
+    """Refuses what is not pictures; see `as_images`."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise BadInputError(f"{who} needs pictures of shape (image, 3, height, width): got {tuple(images.shape)}")
     _check_size(who, images, least)
-    return as_float(images)
 
 
 def _check_size(who: str, pixels: Tensor, least: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -41,6 +41,12 @@ class RewardDetail:
     weights: Float[Tensor, "batch frame"] | None = None
     parts: Mapping[str, RewardDetail] = field(default_factory=dict)
     preprocess: Way | None = None
+
+    def cpu(self) -> RewardDetail:
+        """The same in main memory, so that reading number by number does not wait for a GPU each time."""
+        here = {name: value.cpu() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        parts = {name: part.cpu() for name, part in self.parts.items()}
+        return replace(self, parts=parts, **here)  # type: ignore[arg-type]
 
 
 class Reward(nn.Module, ABC):

@@ -139,8 +139,7 @@ def checked(
     prompts: Sequence[str] | None,
 ) -> Float[Tensor, " item"]:
     """What `model` gives for `pixels`, refused unless it is one number an item."""
-    shrinks_first = isinstance(model, TemporalReward) and model.takes_bytes
-    scores: object = model(pixels if shrinks_first else as_float(pixels), prompts)
+    scores: object = model(pixels if model.takes_bytes else as_float(pixels), prompts)
     if not isinstance(scores, Tensor) or scores.shape != pixels.shape[:1] or not scores.is_floating_point():
         got = f"{scores.dtype} of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
         raise RewardFailedError(f"{model.card.name} must give {len(pixels)} numbers, one an item: it gave {got}")

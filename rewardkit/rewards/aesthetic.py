@@ -34,6 +34,7 @@ class Aesthetic(ImageReward):
     """A head on the direction of a tower's picture vector."""
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(self, card: RewardCard, tower: Tower, head: Head, preprocessing: Preprocessing) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rewardkit.pixels import as_images
+from rewardkit.pixels import check_images
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import ImageReward
 from rewardkit.rewards.preprocessing import Mode, Native, Preprocessing
@@ -27,6 +27,7 @@ class ClipIqa(ImageReward):
     """How much closer a picture is to `Good photo.` than to `Bad photo.`, at its own size."""
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(self, card: RewardCard, tower: ClipTower, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -41,8 +42,8 @@ class ClipIqa(ImageReward):
     ) -> Float[Tensor, " image"]:
         """The share of `Good photo.`, between 0 and 1; prompts are not read."""
         del prompts
-        pixels = as_images(self.card.name, images, least=LEAST)
-        seen = self.tower.images_at_any_size(self.preprocessing(self.card.name, pixels))
+        check_images(self.card.name, images, least=LEAST)
+        seen = self.tower.images_at_any_size(self.preprocessing(self.card.name, images))
         (said,) = self.texts.features([GOOD, BAD], self._encode)
         good, bad = (cosine(seen, text.expand_as(seen)) for text in said)
         return torch.sigmoid(self.tower.scale * (good - bad))

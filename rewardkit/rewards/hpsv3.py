@@ -70,6 +70,7 @@ class HpsV3(ImageReward):
     """The mean of a normal distribution over how much people like a picture for its prompt."""
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(self, card: RewardCard, judge: Judge, script: Script, preprocessing: Preprocessing) -> None:
         super().__init__()

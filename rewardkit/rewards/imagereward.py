@@ -33,6 +33,7 @@ class HumanRanking(ImageReward):
     """The text tower reads the prompt while it looks at the picture; a head turns that into a score."""
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(
         self,

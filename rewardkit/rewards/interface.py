@@ -22,9 +22,12 @@ class FrozenModel(nn.Module, ABC):
         preprocessing: how pictures get to the model's size; None where they are taken as they are.
         loaded_from: `setting/file name` to sha256 of every file in use; empty for a reward without weights.
         settings: what was given to the one who built it beside files, as text; part of the reward's spec.
+        takes_bytes: whether `forward` takes uint8 pixels too, and shrinks them before they become float. Float takes
+            four times the memory, and gigabytes for a long video.
     """
 
     card: RewardCard
+    takes_bytes: ClassVar[bool] = False
     preprocessing: Preprocessing | None = None
     loaded_from: Mapping[str, str] = MappingProxyType({})
     settings: Mapping[str, str] = MappingProxyType({})
@@ -67,14 +70,7 @@ class ImageReward(FrozenModel):
 
 
 class TemporalReward(FrozenModel):
-    """Judges the chosen frames of a video together, in order: motion, flicker, text-to-video agreement.
-
-    Attributes:
-        takes_bytes: whether `forward` takes uint8 videos too, and shrinks them before they become float. A long video
-            as float takes gigabytes.
-    """
-
-    takes_bytes: ClassVar[bool] = False
+    """Judges the chosen frames of a video together, in order: motion, flicker, text-to-video agreement."""
 
     @abstractmethod
     def forward(

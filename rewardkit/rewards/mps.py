@@ -47,6 +47,7 @@ class MultiDimensionalPreference(ImageReward):
     """The picture looks at words of the prompt that agree with a condition; what it sees is compared with it."""
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(
         self, card: RewardCard, tower: ClipTower, cross_model: nn.Module, preprocessing: Preprocessing

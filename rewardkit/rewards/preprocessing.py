@@ -11,16 +11,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from rewardkit.errors import BadInputError
-from rewardkit.pixels import as_images
+from rewardkit.pixels import as_float, check_images
 from rewardkit.rewards.gradient import refuse_gradient, wants_gradient
+from rewardkit.rewards.pillow import resize_by_pillow
 
 Way = Literal["exact", "diff"]
 Mode = Literal["auto", "exact", "diff"]
@@ -182,22 +181,20 @@ class Preprocessing:
         return "diff" if wants_gradient(pixels) else "exact"
 
     def __call__(
-        self, who: str, images: Float[Tensor, "image 3 height width"]
+        self, who: str, images: Shaped[Tensor, "image 3 height width"]
     ) -> Float[Tensor, "image 3 rows columns"]:
-        """The pictures as `who` reads them.
+        """The pictures, float in [0, 1] or uint8, as `who` reads them.
 
         Raises:
             BadInputError: not pictures, or a gradient is asked for in mode `exact`.
         """
-        pixels = as_images(who, images)
-        if self.used_for(pixels) == "diff":
-            fitted = self.fit.diff(pixels)
+        check_images(who, images)
+        if self.used_for(images) == "diff":
+            fitted = self.fit.diff(as_float(images))
         else:
-            refuse_gradient(f"{who} with preprocess=exact", pixels)
-            fitted = self.fit.exact(as_bytes(pixels))
-        if fitted.dtype == torch.uint8:
-            fitted = fitted.float() / 255
-        fitted = fitted.to(pixels.device, pixels.dtype)
+            refuse_gradient(f"{who} with preprocess=exact", images)
+            fitted = self.fit.exact(images if images.dtype == torch.uint8 else as_bytes(as_float(images)))
+        fitted = as_float(fitted).to(images.device, torch.promote_types(images.dtype, torch.float32))
         mean, std = (fitted.new_tensor(values).view(3, 1, 1) for values in self.colours)
         return (fitted - mean) / std
 
@@ -212,14 +209,3 @@ def resize(images: Float[Tensor, "image 3 height width"], rows: int, columns: in
     if images.shape[-2:] == (rows, columns):
         return images
     return F.interpolate(images, (rows, columns), mode="bicubic", antialias=True).clamp(0, 1)
-
-
-def resize_by_pillow(images: UInt8[Tensor, "image 3 height width"], rows: int, columns: int) -> Tensor:
-    """Bicubic as Pillow does it on 8-bit pictures; on the CPU."""
-    if images.shape[-2:] == (rows, columns):
-        return images.cpu()
-    pictures = images.cpu().permute(0, 2, 3, 1).contiguous().numpy()
-    small = [
-        np.asarray(Image.fromarray(picture).resize((columns, rows), Image.Resampling.BICUBIC)) for picture in pictures
-    ]
-    return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)

@@ -55,6 +55,7 @@ class Similarity(ImageReward):
     """
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(
         self,

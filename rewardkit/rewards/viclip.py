@@ -53,6 +53,7 @@ class ViClip(TemporalReward):
     """The cosine of film and prompt in ViCLIP's space."""
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(self, card: RewardCard, tower: FilmTower, preprocessing: Preprocessing) -> None:
         super().__init__()

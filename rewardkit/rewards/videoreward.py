@@ -139,6 +139,7 @@ class HumanFeedback(TemporalReward):
     """
 
     preprocessing: Preprocessing
+    takes_bytes = True
 
     def __init__(
         self, card: RewardCard, judge: Judge, script: Script, scales: Sequence[Scale], preprocessing: Preprocessing

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -53,21 +53,36 @@ class Decoded:
 
 
 def decode_ahead(
-    items: Iterable[KeyedItem], reward: Reward, seed: int, num_workers: int, alter: Alteration | None = None
+    items: Iterable[KeyedItem],
+    reward: Reward,
+    seed: int,
+    num_workers: int,
+    alter: Alteration | None = None,
+    pinned: bool = False,
 ) -> Iterator[Decoded]:
-    """The items decoded, in order. Ahead are at most two a worker, fewer where videos are large."""
+    """The items decoded, in order. Ahead are at most two a worker, fewer where videos are large.
+
+    Pinned frames are in memory that a GPU copies from by itself, while the next ones are prepared.
+    """
+
+    def decode(keyed: KeyedItem) -> Decoded:
+        decoded = _decode(keyed, reward, seed, alter)
+        if not pinned or decoded.frames is None:
+            return decoded
+        return replace(decoded, frames=decoded.frames.pin_memory())
+
     waiting: deque[Future[Decoded]] = deque()
     remaining = iter(items)
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
     try:
         for keyed in islice(remaining, num_workers):
-            waiting.append(pool.submit(_decode, keyed, reward, seed, alter))
+            waiting.append(pool.submit(decode, keyed))
         while waiting:
             decoded = waiting.popleft().result()
             size = decoded.frames.nbytes if decoded.frames is not None else 0
             room = max(1, min(2 * num_workers, BYTES_AHEAD // max(1, size)))
             for keyed in islice(remaining, max(0, room - len(waiting))):
-                waiting.append(pool.submit(_decode, keyed, reward, seed, alter))
+                waiting.append(pool.submit(decode, keyed))
             yield decoded
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

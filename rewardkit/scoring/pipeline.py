@@ -60,9 +60,10 @@ def score_items(
     Frames of random samplers are drawn from (seed, name of the video), so that neither order nor batch nor machine
     changes a score. At most a few videos a worker are held in memory.
     """
-    size = BatchSize(batch_size)
-    for batch in _batches(decode_ahead(items, reward, seed, num_workers, alter), size):
-        yield from _score_batch(batch, reward, size, device or torch.device("cpu"))
+    size, where = BatchSize(batch_size), device or torch.device("cpu")
+    decoded = decode_ahead(items, reward, seed, num_workers, alter, pinned=where.type == "cuda")
+    for batch in _batches(decoded, size):
+        yield from _score_batch(batch, reward, size, where)
 
 
 def _batches(decoded: Iterable[Decoded], size: BatchSize) -> Iterator[list[Decoded]]:
@@ -103,25 +104,25 @@ def _score_batch(batch: list[Decoded], reward: Reward, size: BatchSize, device: 
 
 @torch.no_grad()
 def _score(batch: Sequence[Decoded], reward: Reward, size: BatchSize, device: torch.device) -> RewardDetail:
-    frames = torch.stack([video.frames for video in batch if video.frames is not None])
+    decoded = [video.frames for video in batch if video.frames is not None]
     plan = FramePlan.stack([video.plan for video in batch if video.plan is not None])
     prompts = [video.source.item.prompt or "" for video in batch] if reward.needs_prompt else None
-    first = step = min(size.for_frames(frames[0]), frames.shape[0] * frames.shape[1])
+    count, _, height, width = decoded[0].shape
+    first = step = min(size.for_frames(decoded[0]), len(decoded) * count)
     while True:
         try:
-            detail = reward.detail(frames.to(device), prompts, plan=plan, batch_size=step)
+            frames = torch.stack([some.to(device, non_blocking=True) for some in decoded])
+            detail = reward.detail(frames, prompts, plan=plan, batch_size=step).cpu()
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
             if step == 1:
-                width, height = frames.shape[-1], frames.shape[-2]
                 raise RewardFailedError(
-                    f"{reward.name} ran out of memory on {frames.shape[1]} frames of {width}x{height}: "
-                    f"{first_line(error)}"
+                    f"{reward.name} ran out of memory on {count} frames of {width}x{height}: {first_line(error)}"
                 ) from None
         else:
             if step < first:
-                size.limit(step, frames[0])
+                size.limit(step, decoded[0])
             return detail
         if device.type == "cuda":
             torch.cuda.empty_cache()

@@ -12,16 +12,20 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 from torchvision.transforms.functional import pil_to_tensor
 
 from rewardkit.errors import BadInputError
+from rewardkit.rewards.pillow import resize_by_pillow, resize_like_pillow
 from rewardkit.rewards.preprocessing import (
     Colours,
     Crop,
     CropUnclamped,
+    Fit,
+    Mode,
     Native,
     PadToSquare,
     Preprocessing,
     Squash,
     as_bytes,
 )
+from rewardkit.rewards.towers.qwen2vl_input import Tiles
 
 NEUTRAL = Colours((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 each_picture = pytest.mark.parametrize("name", SIZES)
@@ -58,6 +62,38 @@ def test_the_two_offsets_differ_by_a_row_where_the_border_is_odd() -> None:
 def test_exact_squash_is_pillows(name: str) -> None:
     expected = pil_to_tensor(pictures()[name].convert("RGB").resize((384, 384), Image.Resampling.BICUBIC))
     assert torch.equal(Squash(384).exact(stored(name))[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((320, 512), (224, 358)),
+        ((1080, 1920), (224, 398)),
+        ((100, 60), (373, 224)),
+        ((7, 1000), (224, 224)),
+        ((224, 300), (224, 150)),
+        ((1, 1), (5, 3)),
+        ((2, 3), (2, 3)),
+    ],
+    ids=str,
+)
+def test_pillows_arithmetic_is_the_same_without_pillow(before: tuple[int, int], after: tuple[int, int]) -> None:
+    """What runs on a GPU; hard edges overshoot, where Pillow clips after each of its two passes."""
+    noise = torch.randint(0, 256, (3, 3, *before), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    edges = (noise > 127).to(torch.uint8) * 255
+    images = torch.cat([noise, edges])
+    assert torch.equal(resize_like_pillow(images, *after), resize_by_pillow(images, *after))
+
+
+@pytest.mark.parametrize(
+    "fit", [Crop(), CropUnclamped(), Squash(224), PadToSquare(), Native(), Tiles(3136, 200_000, "torch")], ids=str
+)
+@pytest.mark.parametrize("mode", ["auto", "exact", "diff"])
+def test_bytes_are_read_as_the_floats_they_stand_for(fit: Fit, mode: Mode) -> None:
+    stored_bytes = as_bytes(torch.rand(2, 3, 90, 130, generator=torch.Generator().manual_seed(0)))
+    read = Preprocessing(fit, mode=mode)
+    assert torch.equal(read("x", stored_bytes), read("x", stored_bytes.float() / 255))
+    assert read("x", stored_bytes).dtype == torch.float32
 
 
 def grey_levels(fit: Crop | Squash, name: str) -> Tensor:

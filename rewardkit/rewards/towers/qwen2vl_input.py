@@ -14,7 +14,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from rewardkit.errors import BadCheckpointError, BadInputError
-from rewardkit.rewards.preprocessing import Fit, resize, resize_by_pillow
+from rewardkit.rewards.pillow import resize_by_pillow
+from rewardkit.rewards.preprocessing import Fit, resize
 
 PATCH, MERGED, TOGETHER = 14, 2, 2  # pixels a patch; patches a token along each side; frames a patch
 TILE = PATCH * MERGED
