@@ -92,6 +92,12 @@ def guided_clean(
     return with_words + (guided - with_words).detach() if guidance.gradient == "off" else guided
 
 
+def gradient_passes(generator: Generator, level: Level, guidance: Guidance) -> int:
+    """Passes of a step that gradient goes through."""
+    one = generator.guidance == "embedded" or _scale(generator, level, guidance) == 1
+    return 1 if one or guidance.gradient != "both" else 2
+
+
 def told(generator: Generator, level: Level, words: Words, guidance: Guidance) -> Embedding:
     """What the pass with the prompt is told: the prompt, and the scale where guidance is embedded."""
     if generator.guidance != "embedded":

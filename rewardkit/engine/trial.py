@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rewardkit.engine.activations import bytes_kept
-from rewardkit.engine.denoise import Guidance, Words, guided_clean, level_at
+from rewardkit.engine.denoise import Guidance, Words, gradient_passes, guided_clean, level_at
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.lora import lora_at
 from rewardkit.engine.noise import Latents, Levels, corrupt, draw_noise
@@ -94,10 +94,11 @@ class Bench:
         return frozenset(sorted(chosen, reverse=True)[:room])
 
     def kept_by_a_step(self, words: Words, guidance: Guidance) -> int:
-        """Bytes that a step with gradient keeps of one film; measured by taking one."""
+        """Bytes that a step with gradient keeps of one film: those of one pass, which is made, times its passes."""
         noisy = torch.randn(1, *self.generator.latent_shape(self.shape), device=self.device, requires_grad=True)
         level = level_at(self.levels, len(self.levels) - 1, noisy)
-        return bytes_kept(lambda: guided_clean(self.generator, noisy, level, words, guidance, keep=True))
+        of_a_pass = bytes_kept(lambda: guided_clean(self.generator, noisy, level, words, Guidance(1.0), keep=True))
+        return of_a_pass * gradient_passes(self.generator, level, guidance)
 
     def noise(self, group: Group, what: str = "noise") -> Latents:
         """The noise of that name of every film."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import rewardkit as rk
 from rewardkit.engine.activations import bytes_kept
-from rewardkit.engine.denoise import Guidance, Words
+from rewardkit.engine.denoise import Guidance, Words, guided_clean, level_at
 from rewardkit.engine.examples import Example
 from rewardkit.engine.finetune import Finetuning
 from rewardkit.engine.lora import LoraSettings, lora_weights
@@ -107,9 +107,10 @@ def test_what_is_measured_is_what_a_step_with_gradient_holds(name: str, kind: st
         held[saved.untyped_storage().data_ptr()] = saved
         return saved
 
+    level = level_at(bench.levels, 3, group.words.prompts["encoder_hidden_states"])
     one = Words(*({name: part[:1] for name, part in side.items()} for side in (group.words.prompts, group.words.empty)))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
-        bench.kept_by_a_step(one, Guidance(3.0))
+        guided_clean(backbone, noise(backbone, bench.shape, 1).requires_grad_(), level, one, Guidance(3.0), keep=True)
     packed = sum(saved.untyped_storage().nbytes() for address, saved in held.items() if address not in weights)
     assert bench.kept_a_film
     assert 0.9 * bench.kept_a_film < packed < 1.1 * bench.kept_a_film
