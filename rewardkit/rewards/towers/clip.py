@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import gzip
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,9 +34,7 @@ class ClipTower(nn.Module):
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__()
-        from open_clip import CLIP
-
-        self.clip = CLIP(**architecture)
+        self.clip = _open_clip().CLIP(**architecture)
         for module in self.clip.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.num_batches_tracked = None  # counts training; OpenAI's files lack it, others have it
@@ -129,9 +128,7 @@ def configuration(architecture: Architecture) -> Mapping[str, Any]:
     """
     if not isinstance(architecture, str):
         return architecture
-    from open_clip import get_model_config
-
-    found: Mapping[str, Any] | None = get_model_config(architecture)
+    found: Mapping[str, Any] | None = _open_clip().get_model_config(architecture)
     if found is None:
         raise UsageError(f"open_clip has no architecture called {architecture!r}")
     return found
@@ -201,20 +198,30 @@ class HuggingFaceTokenizer:
 
 @functools.lru_cache(maxsize=1)
 def _simple_tokenizer() -> Any:
-    from open_clip import SimpleTokenizer
-
-    return SimpleTokenizer()
+    return _open_clip().SimpleTokenizer()
 
 
 @functools.lru_cache(maxsize=1)
 def _fast_tokenizer() -> Any:
-    from open_clip.tokenizer import bytes_to_unicode, default_bpe
     from transformers import CLIPTokenizer
 
-    with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
+    stock = _open_clip().tokenizer
+    with gzip.open(stock.default_bpe(), "rt", encoding="utf-8") as file:
         merges = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
-    letters = list(bytes_to_unicode().values())
+    letters = list(stock.bytes_to_unicode().values())
     words = [*letters, *(f"{letter}</w>" for letter in letters), *(merge.replace(" ", "") for merge in merges)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     pairs: Any = [tuple(merge.split()) for merge in merges]
     return CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=pairs)
+
+
+def _open_clip() -> Any:
+    """The library. It brings torch._dynamo, torchvision, transformers and timm: two seconds, once a process."""
+    collecting = gc.isenabled()
+    gc.disable()  # so many objects and hardly any garbage: looking for it takes a fifth of the time
+    try:
+        import open_clip
+    finally:
+        if collecting:
+            gc.enable()
+    return open_clip
