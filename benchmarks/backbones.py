@@ -47,8 +47,8 @@ from diffusers import (
     UNetMotionModel,
     WanTransformer3DModel,
 )
-from finetune_cost import allocated
 from recording import processor, record
+from timing import allocated
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 

@@ -25,24 +25,24 @@ from rewardkit_adapters.wan import Wan
 
 
 def wan() -> tuple[dict[str, nn.Module], FilmShape]:
-    """320 tokens of 512 numbers, 8 blocks: 46 million weights."""
+    """192 tokens of 512 numbers, 8 blocks: 36 million weights."""
     return {
         "transformer": WanTransformer3DModel(
             num_attention_heads=4, attention_head_dim=128, in_channels=4, out_channels=4, text_dim=32, freq_dim=256,
             ffn_dim=2048, num_layers=8, rope_max_seq_len=32,
         ),
         "vae": AutoencoderKLWan(
-            base_dim=24, z_dim=4, dim_mult=[1, 2, 4, 4], num_res_blocks=1, latents_mean=[0.1] * 4, latents_std=[1.5] * 4
+            base_dim=16, z_dim=4, dim_mult=[1, 2, 4, 4], num_res_blocks=1, latents_mean=[0.1] * 4, latents_std=[1.5] * 4
         ),
-    }, FilmShape(17, 128, 128)  # fmt: skip
+    }, FilmShape(9, 128, 128)  # fmt: skip
 
 
 def cogvideox() -> tuple[dict[str, nn.Module], FilmShape]:
-    """226 tokens of words and 320 of the film, of 512 numbers, 6 blocks: 31 million weights."""
+    """226 tokens of words and 192 of the film, of 512 numbers, 6 blocks."""
     return {
         "transformer": CogVideoXTransformer3DModel(
             num_attention_heads=8, attention_head_dim=64, in_channels=4, out_channels=4, time_embed_dim=256,
-            text_embed_dim=32, num_layers=6, sample_width=16, sample_height=16, sample_frames=17,
+            text_embed_dim=32, num_layers=6, sample_width=16, sample_height=16, sample_frames=9,
             max_text_seq_length=226,
         ),
         "vae": AutoencoderKLCogVideoX(
@@ -50,11 +50,11 @@ def cogvideox() -> tuple[dict[str, nn.Module], FilmShape]:
             block_out_channels=(32, 32, 64, 64), latent_channels=4, layers_per_block=1, norm_num_groups=4,
             sample_height=128, sample_width=128,
         ),
-    }, FilmShape(17, 128, 128)  # fmt: skip
+    }, FilmShape(9, 128, 128)  # fmt: skip
 
 
 def modelscope() -> tuple[dict[str, nn.Module], FilmShape]:
-    """A UNet of 64 to 256 channels over 16 frames: 31 million weights."""
+    """A UNet of 64 to 256 channels over 8 frames."""
     return {
         "unet": UNet3DConditionModel(
             sample_size=16, block_out_channels=(64, 128, 256), layers_per_block=1, norm_num_groups=8,
@@ -66,7 +66,7 @@ def modelscope() -> tuple[dict[str, nn.Module], FilmShape]:
             block_out_channels=(32, 64, 128, 128), layers_per_block=1, latent_channels=4, norm_num_groups=8,
             sample_size=128,
         ),
-    }, FilmShape(16, 128, 128)  # fmt: skip
+    }, FilmShape(8, 128, 128)  # fmt: skip
 
 
 KINDS: dict[str, tuple[type[Backbone], str, Callable[[], tuple[dict[str, nn.Module], FilmShape]]]] = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 import PIL
@@ -26,6 +28,19 @@ def record(name: str, result: Mapping[str, object]) -> None:
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({**_provenance(), **result}, indent=1) + "\n")
     print(f"written: {out.relative_to(ROOT)}")
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """What results/{name}.json holds; nothing where it is not there."""
+    path = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def about(rounds: int) -> dict[str, object]:
+    """When and where a part of a result was measured, for results whose parts may be measured anew one by one."""
+    load = round(os.getloadavg()[0], 2)
+    return {"processor": processor(), "commit": commit(), "rounds": rounds, "load_before": load}
 
 
 def processor() -> str:

@@ -6,19 +6,21 @@ Random weights of full size; 2 threads. NAME is one of:
 
     roofline   operations a second of HPSv2's image tower (ViT-H/14), float32 and bfloat16, over those of a big square
                matrix product of that precision, taken in turn: how much of the roof is reached
-    share      `score_folder` over a folder: the share of the clock in which the model works, for HPSv2 and for the
-               smallest tower there is (ViT-B/32) on clips of 512x320 and 1080p; and what frames cost as floats, which
-               they were before rewards took bytes.
+    share      the time of the towers alone, on the same pixels and words, over that of `score_folder`, which decodes,
+               resizes and writes rows beside them on the same two cores: for HPSv2 and for the smallest tower there is
+               (ViT-B/32) on clips of 512x320 and 1080p; and what frames cost as floats, which they were before rewards
+               took bytes.
     official   hpsv2.1 and imagereward against the official packages in the environments of `parity/build.py`. Those
                are handed decoded frames as PIL pictures in memory and are called once a video. The official
                `hpsv2.score` reads its checkpoint again in every call (here from the page cache); `model` is the same
                call without.
     scripts    the same frames of the same clips by ViT-B/32 as scripts score them: the whole clip decoded one after the
-               other, then frame after frame resized by torchvision, the prompt read again each time (`per frame`,
-               source: aigc-apps/VideoX-Fun@31cb0b1, videox_fun/reward/reward_fn.py), or our batch behind such decoding
-               (`sequential`).
+               other, then our batch (`sequential`), or frame after frame resized through Pillow by torchvision, the
+               prompt read again each time (`per frame`). aigc-apps/VideoX-Fun@31cb0b1, videox_fun/reward/reward_fn.py
+               goes frame by frame and reads the prompt each time, but is handed frames and resizes tensors.
 
-All ways take turns in one run; the median of ratios over rounds counts. Writes results/scoring_speed.json when all ran.
+All ways of one NAME take turns in one run; the median of ratios over rounds counts. Writes results/scoring_speed.json,
+where what was measured before under other names stays.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from unittest.mock import patch
 
 import checkpoints
 import torch
-from recording import processor, record
+from recording import record, recorded
 from timing import in_turn, matmul_rate, middle, ratio
 from torch import Tensor
 from torchvision.io import write_png
@@ -72,13 +74,19 @@ def main() -> None:
     if unknown := set(given.names) - set(MEASUREMENTS):
         parser.error(f"nothing is called {', '.join(sorted(unknown))}")
     torch.set_num_threads(THREADS)
-    found: dict[str, Any] = {}
+    found = recorded("scoring_speed")
     for name in given.names or MEASUREMENTS:
-        found[name] = MEASUREMENTS[name](given.rounds)
+        about = {
+            "processor": processor(),
+            "commit": commit(),
+            "rounds": given.rounds,
+            "load_before": os.getloadavg()[0],
+        }
+        found[name] = {"about": about(given.rounds), "found": MEASUREMENTS[name](given.rounds)}
         print(name, json.dumps(found[name], indent=1), flush=True)
-    if len(found) == len(MEASUREMENTS):
-        facts = {"processor": processor(), "threads": THREADS, "rounds": given.rounds, "goals": GOALS}
-        record("scoring_speed", {**facts, **found})
+        record(
+            "scoring_speed", {"threads": THREADS, "goals": GOALS, **{n: found[n] for n in MEASUREMENTS if n in found}}
+        )
 
 
 def roofline(rounds: int) -> dict[str, Any]:
@@ -88,6 +96,7 @@ def roofline(rounds: int) -> dict[str, Any]:
         tower.to(dtype)
         pixels = torch.randn(pictures, 3, 224, 224)
         with torch.no_grad():
+            tower.images(pixels)
             pairs = [(matmul_rate(dtype, repeats=3), seconds_of(tower.images, pixels)) for _ in range(rounds)]
         work = flops_of_picture("ViT-H-14") * pictures
         roof = statistics.median(rate for rate, _ in pairs)
@@ -119,39 +128,38 @@ def share(rounds: int) -> dict[str, Any]:
 
 
 def worked(reward: VideoReward, folder: Path, rounds: int) -> dict[str, float]:
-    """The model's share, with bytes and with floats given to it."""
-    busy: dict[str, float] = {}
-    shares: dict[str, list[float]] = {"bytes": [], "floats": []}
-    judge = reward.image_reward
-    assert isinstance(judge, Similarity)
+    """The towers' share, with bytes and with floats given to them."""
+    tower: Any = reward.image_reward.tower  # type: ignore[attr-defined]
+    given: list[tuple[str, Tensor]] = []
 
-    def timed(call: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def run(given: Tensor) -> Tensor:
-            start = time.perf_counter()
-            result = call(given)
-            busy["seconds"] = busy.get("seconds", 0.0) + time.perf_counter() - start
-            return result
+    def noting(name: str) -> Callable[[Tensor], Tensor]:
+        call: Callable[[Tensor], Tensor] = getattr(tower, name)
+
+        def run(tensor: Tensor) -> Tensor:
+            given.append((name, tensor))
+            return call(tensor)
 
         return run
 
-    tower: Any = judge.tower
-    ways: dict[str, list[float]] = {"bytes": [], "floats": []}
-    with patch.object(tower, "images", timed(tower.images)), patch.object(tower, "texts", timed(tower.texts)):
+    with patch.object(tower, "images", noting("images")), patch.object(tower, "texts", noting("texts")):
         score(reward, folder)
-        for _ in range(rounds):
-            for way in ways:
-                busy.clear()
-                with patch.object(Similarity, "takes_bytes", way == "bytes"):
-                    start = time.perf_counter()
-                    score(reward, folder)
-                ways[way].append(time.perf_counter() - start)
-                shares[way].append(busy["seconds"] / ways[way][-1])
+
+    @torch.no_grad()
+    def alone() -> None:
+        for name, tensor in given:
+            getattr(tower, name)(tensor)
+
+    def with_floats() -> None:
+        with patch.object(Similarity, "takes_bytes", False):
+            score(reward, folder)
+
+    times = in_turn({"bytes": lambda: score(reward, folder), "floats": with_floats, "alone": alone}, rounds)
     frames = FRAMES * len(list(folder.iterdir()))
     return {
-        "frames_a_second": round(frames / statistics.median(ways["bytes"]), 2),
-        "share": round(statistics.median(shares["bytes"]), 4),
-        "share_with_floats": round(statistics.median(shares["floats"]), 4),
-        "floats_over_bytes": ratio(ways["floats"], ways["bytes"]),
+        "frames_a_second": round(frames / statistics.median(times["bytes"]), 2),
+        "share": ratio(times["alone"], times["bytes"]),
+        "share_with_floats": ratio(times["alone"], times["floats"]),
+        "floats_over_bytes": ratio(times["floats"], times["bytes"]),
     }
 
 

@@ -7,25 +7,25 @@ InstructVideo's step: 12 walked steps of 20 with guidance, gradient through both
 reward of 4 frames, one film, a LoRA of rank 8; forward and backward.
 
 Ways to take the same step, which give the same gradient:
-    ours       as the engine takes it: no graph before the chosen step, the LoRA in the weights there, guidance as one
-               batch, the chosen step's activations kept where they fit into 1 GB, only planned frames decoded.
-    saving     the same with `Memory(split_guidance=True, lora_apart=True, activations=0)`.
-    no merge, no batch, no keep: ours with one of these left out.
-    detached   as scripts do: a graph in every step, the estimate detached where the step is not chosen (by which Python
-               frees its graph), every frame decoded, the planned ones picked after.
-               Source: aigc-apps/VideoX-Fun@31cb0b1, scripts/wan2.1_fun/train_reward_lora.py, which decodes its first
-               `num_decoded_latents` and picks `num_sampled_frames` of them. Not all do: mihirp1998/VADER@c63a39e,
-               VADER-ModelScope/ms_custom.py builds no graph before the chosen step and decodes what it scores.
+    ours       as the engine takes it: no graph before the chosen step, guidance as one batch, the chosen step's
+               activations kept where they fit into 1 GB, only planned frames decoded.
+    saving     the same with `Memory(split_guidance=True, activations=0)`.
+    no batch, no keep: ours with one of these left out.
+    detached   a graph in every step, the estimate detached where the step is not chosen (by which Python frees its
+               graph), every frame decoded, the planned ones picked after. Near it: aigc-apps/VideoX-Fun@31cb0b1,
+               scripts/wan2.1_fun/train_reward_lora.py, which decodes its first `num_decoded_latents` and picks
+               `num_sampled_frames` of them. Far from it: mihirp1998/VADER@c63a39e, VADER-ModelScope/ms_custom.py, which
+               builds no graph before the chosen step and decodes what it scores.
     graphs     as `detached`, but every step's graph lives until the backward pass: what it costs not to cut it.
     tail:4, tail:4 saving: gradient through the last four steps, with activations kept and computed again.
     kl, kl second model: with a distance to the base model, which is the LoRA switched off, or a second copy of the
-               denoiser as trainers of language models have it; memory is then counted with the copy.
+               denoiser as trainers of language models have it; memory is then counted with the copy's weights.
 
 Times: the ways take turns, medians of rounds; `time_over` is the median of ratios within rounds. Memory: by how much a
 step raises resident memory at most, each way in a process of its own that took a step before, so that weights do not
 count; glibc is told to map and return big blocks. Parts: the same step taken apart, gradient by gradient.
 
-Writes results/step_speed.json when all are measured.
+Writes results/step_speed.json, where what was measured before of other models stays.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import diffusers
 import torch
 from midsize import KINDS, midsize
-from recording import processor, record
+from recording import record, recorded
 from timing import in_child, in_turn, middle, ratio
-from torch import Tensor
+from torch import Tensor, nn
 
 from rewardkit import create_backbone, create_reward
 from rewardkit.bench.memory import PeakMemory
 from rewardkit.engine.denoise import Guidance, Words, level_at, walk
 from rewardkit.engine.generator import Generator
-from rewardkit.engine.lora import LoraSettings, add_lora, lora_weights
+from rewardkit.engine.lora import LoraSettings, add_lora, lora_layers, lora_weights
 from rewardkit.engine.memory import Memory
 from rewardkit.engine.noise import passes_through
 from rewardkit.engine.objectives import RewardGradient
@@ -61,7 +62,7 @@ from rewardkit.engine.trial import Bench, Group
 
 NAMES = ("miniworld", *KINDS)
 PROMPT, STEPS, SCALE, PLANNED = "a red circle moves left", 20, 4.0, 4
-SAVING = {"split_guidance": True, "lora_apart": True, "activations": 0.0}
+SAVING = {"split_guidance": True, "activations": 0.0}
 GOAL = {"gradient_difference_at_most": 1e-5}
 
 
@@ -86,6 +87,19 @@ class Step:
         words = Words(generator.embed([PROMPT]), generator.embed([""]))
         bench = replace(bench, kept_a_film=bench.kept_by_a_step(words, Guidance(SCALE)))
         return cls(bench, Group([PROMPT], words, clean, ["0/0/0"], "0/0"))
+
+    @cached_property
+    def second(self) -> Generator:
+        """The base model with denoisers of its own; everything else is shared."""
+        denoisers = self.generator.denoisers().values()
+        ours = {id(part) for denoiser in denoisers for part in denoiser.modules()}
+        shared = [
+            part for part in vars(self.generator).values() if isinstance(part, nn.Module) and id(part) not in ours
+        ]
+        other = copy.deepcopy(self.generator, {id(part): part for part in shared})
+        for layer in (layer for denoiser in other.denoisers().values() for layer in lora_layers(denoiser).values()):
+            layer.enable_adapters(False)
+        return other
 
     @property
     def generator(self) -> Generator:
@@ -134,36 +148,25 @@ def scripted(step: Step, keep: bool) -> None:
 
 def second_model(step: Step) -> None:
     """The distance to the base model by a second denoiser, in the place where ours is switched off."""
-    with second(step) as bench:
-        engine(Step(bench, step.group), kl=0.1)
-
-
-@contextmanager
-def second(step: Step) -> Iterator[Bench]:
-    with torch.random.fork_rng(devices=[]):
-        other = copy.deepcopy(step.generator)
+    other = step.second
 
     class Second(Bench):
         @contextmanager
         def base(self) -> Iterator[None]:
             """The other generator stands in."""
             predict = self.generator.predict_clean
-            self.generator.predict_clean = other_base  # type: ignore[method-assign]
+            self.generator.predict_clean = other.predict_clean  # type: ignore[method-assign]
             try:
                 yield
             finally:
                 self.generator.predict_clean = predict  # type: ignore[method-assign]
 
-    other_base = other.predict_clean
-    for weight in lora_weights(other).values():
-        weight.data.zero_()
-    yield Second(**vars(step.bench))
+    engine(Step(Second(**vars(step.bench)), step.group), kl=0.1)
 
 
 WAYS: dict[str, Callable[[Step], None]] = {
     "ours": engine,
     "saving": lambda step: engine(step, **SAVING),
-    "no merge": lambda step: engine(step, lora_apart=True),
     "no batch": lambda step: engine(step, split_guidance=True),
     "no keep": lambda step: engine(step, activations=0.0),
     "detached": lambda step: scripted(step, keep=False),
@@ -187,11 +190,18 @@ def main() -> None:
         print(json.dumps(peak(*given.child)))
         return
     names = given.names or NAMES
-    found = {name: measured(name, given.rounds) for name in names}
-    print(json.dumps(found, indent=1))
-    if set(names) == set(NAMES):
-        facts = {"diffusers": diffusers.__version__, "processor": processor(), "threads": torch.get_num_threads()}
-        record("step_speed", {**facts, "rounds": given.rounds, "goal": GOAL, "models": found})
+    found = recorded("step_speed").get("models", {})
+    for name in names:
+        about = {
+            "processor": processor(),
+            "commit": commit(),
+            "rounds": given.rounds,
+            "load_before": os.getloadavg()[0],
+        }
+        found[name] = {"about": about(given.rounds), **measured(name, given.rounds)}
+        print(name, json.dumps(found[name], indent=1), flush=True)
+        facts = {"diffusers": diffusers.__version__, "threads": torch.get_num_threads(), "goal": GOAL}
+        record("step_speed", {**facts, "models": {name: found[name] for name in NAMES if name in found}})
 
 
 def measured(name: str, rounds: int) -> dict[str, Any]:
@@ -234,7 +244,8 @@ def peak(name: str, way: str) -> float:
     step.gradient()
     memory.start()
     WAYS[way](step)
-    return round((memory.peak() or 0) / 1e6, 1)
+    copied = sum(w.nbytes for d in step.second.denoisers().values() for w in d.parameters()) if "second" in way else 0
+    return round(((memory.peak() or 0) + copied) / 1e6, 1)
 
 
 def parts(step: Step, rounds: int) -> dict[str, dict[str, float]]:

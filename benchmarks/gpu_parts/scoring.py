@@ -21,6 +21,7 @@ from video_reading import write_clip
 
 from rewardkit import VideoReward, score_folder
 from rewardkit.rewards.prompts import PromptCache
+from rewardkit.scoring.table import ScoreTable
 
 ROUNDS = 3
 WORKERS: dict[str, int | Literal["auto"]] = {"1 worker": 1, "default workers": "auto"}
@@ -42,26 +43,26 @@ def from_files_to_rows(setting: Setting) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         prompts = write_clips(Path(name), setting)
 
-        def run(way: str) -> None:
-            spent[way].append(scored(reward, prompts, WORKERS[way], setting))
+        def watched(way: str) -> None:
+            with clocked(reward, setting.device) as seconds:
+                table = scored(reward, prompts, WORKERS[way], setting)
+            spent[way].append(seconds | {"decoding": sum(row.decode_ms or 0 for row in table) / 1000})
 
-        times = in_turn({way: partial(run, way) for way in WORKERS}, ROUNDS, setting.device)
-    return {way: summed_up(times[way], spent[way][1:], setting) for way in WORKERS}
+        free = {way: partial(scored, reward, prompts, WORKERS[way], setting) for way in WORKERS}
+        times = in_turn(free, ROUNDS, setting.device)  # waiting for the GPU at every border would take run-ahead away
+        walls = in_turn({way: partial(watched, way) for way in WORKERS}, ROUNDS, setting.device)
+    return {way: summed_up(times[way], walls[way], spent[way][1:], setting) for way in WORKERS}
 
 
 def scored(
     reward: VideoReward, prompts: Mapping[str, str], workers: int | Literal["auto"], setting: Setting
-) -> dict[str, float]:
-    """Seconds of the threads that decode, all together, and of the reward and its tower.
-
-    Rows have the reward's milliseconds, too, but those include copying frames to the GPU.
-    """
+) -> ScoreTable:
+    """With prompts that were not read before."""
     reward.image_reward.texts = PromptCache()
-    with clocked(reward, setting.device) as seconds:
-        table = score_folder(list(prompts), reward, prompts=prompts, num_workers=workers, device=setting.device)
+    table = score_folder(list(prompts), reward, prompts=prompts, num_workers=workers, device=setting.device)
     for row in table.failed():
         raise RuntimeError(row.error)
-    return seconds | {"decoding": sum(row.decode_ms or 0 for row in table) / 1000}
+    return table
 
 
 @contextmanager
@@ -93,10 +94,12 @@ def clocked(reward: VideoReward, device: str) -> Iterator[dict[str, float]]:
         hook.remove()
 
 
-def summed_up(times: list[float], spent: list[dict[str, float]], setting: Setting) -> dict[str, float]:
-    """Medians over rounds."""
+def summed_up(
+    times: list[float], walls: list[float], spent: list[dict[str, float]], setting: Setting
+) -> dict[str, float]:
+    """Medians over rounds: of those that ran free, and of those that were watched."""
     shares = {
-        part: statistics.median(seconds[part] / whole for seconds, whole in zip(spent, times, strict=True))
+        part: statistics.median(seconds[part] / whole for seconds, whole in zip(spent, walls, strict=True))
         for part in ("reward", "tower")
     }
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,6 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rewardkit.engine.generator import Embedding, Generator, Level
-from rewardkit.engine.lora import merged
 from rewardkit.engine.noise import Latents, Levels, passes_through
 
 
@@ -54,13 +52,8 @@ def walk(
     build no graph. In steps between, the denoiser's output is a constant and gradient passes through the step's own
     arithmetic.
     """
-    chosen = gradient_steps if torch.is_grad_enabled() else frozenset()
-    first = min(chosen, default=len(levels))
-    with merged(generator) if first > 1 and not generator.memory.lora_apart else nullcontext():
-        for number in range(first):
-            noisy = _constant_step(generator, noisy, levels, number, words, guidance)
-    for number in range(first, len(levels)):
-        if number in chosen:
+    for number in range(len(levels)):
+        if number in gradient_steps and torch.is_grad_enabled():
             noisy = _step(generator, noisy, levels, number, words, guidance, number in kept_steps)
         else:
             noisy = _constant_step(generator, noisy, levels, number, words, guidance)

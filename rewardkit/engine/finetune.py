@@ -118,8 +118,6 @@ class Finetuning:
         self.folder.claim(generator.name, reward.spec, self._examples, config)
         self.weights = lora_weights(generator) or add_lora(generator, config.lora)
         self.ranks.prepare(generator.denoisers().values(), list(self.weights.values()))
-        if self.ranks.precision != "no":  # weights are rounded in each pass, which would lose a small update
-            generator.memory = generator.memory.model_copy(update={"lora_apart": True})
         device = next(iter(self.weights.values())).device
         shape = shape or generator.default_shape
         levels = generator.levels(config.walk_steps, shape)
@@ -129,7 +127,8 @@ class Finetuning:
         generator.free_text()
         if config.objective.needs_gradient and generator.memory.activations:
             some = self._words([self._examples[0].prompt])
-            self.bench = replace(self.bench, kept_a_film=self.bench.kept_by_a_step(some, config.objective.scale()))
+            kept = self.bench.kept_by_a_step(some, config.objective.scale())
+            self.bench = replace(self.bench, kept_a_film=max(self.ranks.together([kept])))  # all keep the same steps
         self._calls = CallCounter(generator.denoisers().values())
         starts = output_dir / "starts"
         self._starts = Starts(self.bench, config.objective, self._words, config.seed, starts, self.ranks.together)

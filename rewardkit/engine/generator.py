@@ -93,7 +93,10 @@ class Generator(ABC):
 
     @abstractmethod
     def embed(self, prompts: Sequence[str]) -> Embedding:
-        """The prompts as the denoiser reads them, without gradient. Each row depends on its own prompt alone."""
+        """The prompts as the denoiser reads them, without gradient.
+
+        Each row depends on its own prompt alone, and all have one shape, that of the empty prompt included.
+        """
 
     @abstractmethod
     def encode(self, video: Float[Tensor, "batch film_frame 3 film_height film_width"]) -> Latents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
@@ -125,36 +125,6 @@ def lora_at(generator: Generator, strength: float) -> Iterator[None]:
                 layer.enable_adapters(True)
             for weight, was in trained.items():  # which peft switches with the layers
                 weight.requires_grad_(was)
-
-
-@contextmanager
-def merged(generator: Generator) -> Iterator[None]:
-    """In here, without gradient, the LoRA is part of the weights, which saves its products in every pass.
-
-    Only where a weight is at least float32 and is computed with as such, since rounding to half precision would lose a
-    small update, and where it is not shared out to several processes. The weights themselves are put aside and come
-    back bit for bit.
-    """
-    aside: list[tuple[Any, Tensor]] = []
-    try:
-        for layer in _all_layers(generator) if lora_weights(generator) else []:
-            base: Any = layer.get_base_layer()
-            if _is_whole(base.weight) and not layer.disable_adapters:
-                aside.append((layer, base.weight.data))
-                with torch.no_grad():
-                    base.weight.data = base.weight.data + layer.get_delta_weight(ADAPTER)  # type: ignore[attr-defined]
-                layer._disable_adapters = True  # enable_adapters would also switch gradients off
-        yield
-    finally:
-        for layer, data in aside:
-            layer.get_base_layer().weight.data = data
-            layer._disable_adapters = False
-
-
-def _is_whole(weight: Tensor) -> bool:
-    """Whether it stands here, unlike those that FSDP shares out, at no less than float32, and is used so."""
-    wide = weight.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(weight.device.type)
-    return wide and type(weight) is nn.Parameter
 
 
 def save_lora(generator: Generator, settings: LoraSettings, folder: Path, facts: Mapping[str, str]) -> Path:

@@ -27,8 +27,6 @@ class Memory(BaseModel):
             latents of chosen frames only; `prefix` leaves out later latents although frames depend on them; `full`
             decodes the whole film.
         split_guidance: the passes with and without the prompt go one after the other and not as one batch.
-        lora_apart: the LoRA is not added into a second copy of its layers' weights for the steps without gradient; in
-            half precision it never is, where rounding would lose it.
         activations: gigabytes that steps with gradient may keep for the way back. What does not fit is computed again,
             with the same gradient.
     """
@@ -42,7 +40,6 @@ class Memory(BaseModel):
     text: Literal["keep", "offload", "free"] = "keep"
     decode: Literal["exact", "window", "prefix", "full"] = "exact"
     split_guidance: bool = False
-    lora_apart: bool = False
     activations: NonNegativeFloat = 1.0
 
 
@@ -50,13 +47,12 @@ AnyMemory = Annotated[
     Annotated[Literal["low", "auto", "fast"], Tag("choice")] | Annotated[Memory, Tag("settings")],
     Discriminator(lambda given: "settings" if isinstance(given, dict | Memory) else "choice"),
 ]
-_ENGINE = ("split_guidance", "lora_apart", "activations")  # which any generator can do
+_ENGINE = ("split_guidance", "activations")  # which any generator can do
 _SAME_FILM = {
     "checkpoint_denoiser": True,
     "checkpoint_vae": True,
     "text": "offload",
     "split_guidance": True,
-    "lora_apart": True,
 }
 _ALL = _SAME_FILM | {"tile_vae": True, "offload_vae": True, "text": "free", "decode": "window", "activations": 0.0}
 
@@ -64,8 +60,9 @@ _ALL = _SAME_FILM | {"tile_vae": True, "offload_vae": True, "text": "free", "dec
 def choose_memory(wanted: str | Memory, who: str, knobs: Collection[str], parameters: int) -> Memory:
     """The settings that a choice means for a generator.
 
-    `fast` saves nothing. `low` saves wherever the generator can; pixels and gradients may change a little. `auto`
-    saves where neither changes, if the denoisers have a billion parameters or more, and is `fast` below.
+    `fast` saves nothing, but for the limit of `activations`. `low` saves wherever the generator can; pixels and
+    gradients may change a little. `auto` saves where neither changes, if the denoisers have a billion parameters or
+    more, and is `fast` below.
 
     Args:
         wanted: a choice, or settings of one's own.

@@ -95,7 +95,7 @@ class Bench:
 
     def kept_by_a_step(self, words: Words, guidance: Guidance) -> int:
         """Bytes that a step with gradient keeps of one film: those of one pass, which is made, times its passes."""
-        noisy = torch.randn(1, *self.generator.latent_shape(self.shape), device=self.device, requires_grad=True)
+        noisy = torch.zeros(1, *self.generator.latent_shape(self.shape), device=self.device, requires_grad=True)
         level = level_at(self.levels, len(self.levels) - 1, noisy)
         of_a_pass = bytes_kept(lambda: guided_clean(self.generator, noisy, level, words, Guidance(1.0), keep=True))
         return of_a_pass * gradient_passes(self.generator, level, guidance)

@@ -7,7 +7,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -23,6 +24,9 @@ from rewardkit.video import VideoFile, VideoInfo, open_video
 
 BYTES_AHEAD = 2**30
 """How much is decoded ahead of the reward; a minute of 1080p is several times as much, and is then decoded alone."""
+
+BYTES_PINNED = 2**28
+"""Of one video at most; the system cannot use what is pinned otherwise, and torch keeps it for the next."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +66,26 @@ def decode_ahead(
 ) -> Iterator[Decoded]:
     """The items decoded, in order. Ahead are at most two a worker, fewer where videos are large.
 
-    Pinned frames are in memory that a GPU copies from by itself, while the next ones are prepared.
+    Pinned frames are in memory that a GPU copies from by itself, so that nobody waits for the copy.
     """
-
-    def decode(keyed: KeyedItem) -> Decoded:
-        decoded = _decode(keyed, reward, seed, alter)
-        if not pinned or decoded.frames is None:
-            return decoded
-        return replace(decoded, frames=decoded.frames.pin_memory())
-
     waiting: deque[Future[Decoded]] = deque()
     remaining = iter(items)
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
     try:
         for keyed in islice(remaining, num_workers):
-            waiting.append(pool.submit(decode, keyed))
+            waiting.append(pool.submit(_decode, keyed, reward, seed, alter, pinned))
         while waiting:
             decoded = waiting.popleft().result()
             size = decoded.frames.nbytes if decoded.frames is not None else 0
             room = max(1, min(2 * num_workers, BYTES_AHEAD // max(1, size)))
             for keyed in islice(remaining, max(0, room - len(waiting))):
-                waiting.append(pool.submit(decode, keyed))
+                waiting.append(pool.submit(_decode, keyed, reward, seed, alter, pinned))
             yield decoded
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(keyed: KeyedItem, reward: Reward, seed: int, alter: Alteration | None) -> Decoded:
+def _decode(keyed: KeyedItem, reward: Reward, seed: int, alter: Alteration | None, pinned: bool) -> Decoded:
     start = time.perf_counter()
     info = None
     try:
@@ -102,6 +99,9 @@ def _decode(keyed: KeyedItem, reward: Reward, seed: int, alter: Alteration | Non
                 except BadInputError:
                     if video.info == info:
                         raise
+        if pinned and frames.nbytes <= BYTES_PINNED:
+            with suppress(RuntimeError):  # nothing left to pin: the copy is waited for
+                frames = frames.pin_memory()
         return Decoded(keyed, milliseconds_since(start), info, plan, frames)
     except RewardkitError as error:
         return Decoded(keyed, milliseconds_since(start), info, error=first_line(error))

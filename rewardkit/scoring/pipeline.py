@@ -111,8 +111,7 @@ def _score(batch: Sequence[Decoded], reward: Reward, size: BatchSize, device: to
     first = step = min(size.for_frames(decoded[0]), len(decoded) * count)
     while True:
         try:
-            frames = torch.stack([some.to(device, non_blocking=True) for some in decoded])
-            detail = reward.detail(frames, prompts, plan=plan, batch_size=step).cpu()
+            detail = reward.detail(_on(device, decoded), prompts, plan=plan, batch_size=step).cpu()
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
@@ -127,6 +126,11 @@ def _score(batch: Sequence[Decoded], reward: Reward, size: BatchSize, device: to
         if device.type == "cuda":
             torch.cuda.empty_cache()
         step //= 2
+
+
+def _on(device: torch.device, decoded: Sequence[Frames]) -> Tensor:
+    """One tensor, which nobody else holds: it is gone before a smaller batch is tried."""
+    return torch.stack([frames.to(device, non_blocking=True) for frames in decoded])
 
 
 def _out_of_memory(error: Exception) -> bool:

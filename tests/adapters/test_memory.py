@@ -198,7 +198,7 @@ KNOBS = kind_of("wan").knobs.fget(tiny("wan", "2.1"))  # type: ignore[attr-defin
 def test_choices_say_what_they_mean() -> None:
     assert choose_memory("fast", "wan", KNOBS, 14 * BIG) == Memory()
     assert choose_memory("auto", "wan", KNOBS, BIG - 1) == Memory()
-    engine = {"split_guidance": True, "lora_apart": True}
+    engine = {"split_guidance": True}
     same = Memory(checkpoint_denoiser=True, checkpoint_vae=True, text="offload", **engine)
     assert choose_memory("auto", "wan", KNOBS, BIG) == same
     parts = {"checkpoint_denoiser": True, "checkpoint_vae": True, "offload_vae": True, "text": "free"}

@@ -321,7 +321,6 @@ def test_every_pass_of_an_objective_is_told_the_scale(settings: dict[str, object
 
 def test_gradient_changes_no_value() -> None:
     toy = Toy()
-    toy.memory = Memory(lora_apart=True)  # in the weights it rounds otherwise
     trained_lora(toy)
     start, told, levels = noise(2, 3, 6, 4, 5), words(toy, *PROMPTS), toy.levels(20, toy.default_shape).last(0.6)
     free = walk(toy, start, levels, told, Guidance(3.0))

@@ -9,7 +9,6 @@ from rewardkit.engine.denoise import Guidance, Words, walk
 from rewardkit.engine.generate import film_seed, generate
 from rewardkit.engine.generator import FilmShape
 from rewardkit.engine.lora import lora_at
-from rewardkit.engine.memory import Memory
 from rewardkit.errors import BadInputError, UsageError
 from tests.engine.toy import Toy, trained_lora, words
 
@@ -99,7 +98,6 @@ def test_strength_zero_and_a_lora_that_never_sets_in_are_the_base_model() -> Non
 @pytest.mark.parametrize(("share", "late"), [(0.3, 3), (0.5, 5), (0.94, 9)])
 def test_the_lora_sets_in_for_the_last_share_of_the_walk(share: float, late: int) -> None:
     toy = Toy()
-    toy.memory = Memory(lora_apart=True)  # in the weights it rounds otherwise
     trained_lora(toy)
     noise = torch.randn(1, 3, 6, 4, 5, generator=torch.Generator().manual_seed(0))
     levels, told = toy.levels(10, toy.default_shape), words(toy, "a cat")

@@ -13,22 +13,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rewardkit.engine.denoise import level_at
 from rewardkit.engine.lora import (
     FILE,
     LoraSettings,
     add_lora,
     load_lora,
     lora_at,
-    lora_layers,
     lora_weights,
-    merged,
     save_lora,
     update_norm,
 )
 from rewardkit.errors import BadCheckpointError, OutputError, UsageError
 from rewardkit_adapters.modelscope import ModelScope
-from tests.engine.toy import Toy, trained_lora, words
+from tests.engine.toy import Toy, trained_lora
 
 
 class Twin(Toy):
@@ -381,44 +378,3 @@ def test_the_length_of_the_update_is_that_of_the_merged_weights() -> None:
     ends = [(b[0], a[1]) for a, b in zip(pairs[::2], pairs[1::2], strict=True)]
     wanted = sum((2 * 0.1 * 0.1 * 6 / 2) ** 2 * out * into for out, into in ends) ** 0.5
     assert update_norm(generator) == pytest.approx(wanted, rel=1e-5)
-
-
-def test_merged_the_lora_is_in_the_weights_which_come_back_bit_for_bit() -> None:
-    toy = Toy()
-    trained_lora(toy)
-    layer = lora_layers(toy.denoiser)["mix"]
-    weight = layer.get_base_layer().weight
-    before, levels, told = weight.data.clone(), toy.levels(4, toy.default_shape), words(toy, "a cat")
-    start = torch.randn(1, 3, 6, 4, 5, generator=torch.Generator().manual_seed(0))
-
-    def made() -> Tensor:
-        return toy.predict_clean(start, level_at(levels, 0, start), told.prompts)
-
-    plain = made()
-    with torch.no_grad(), merged(toy):
-        torch.testing.assert_close(weight.data, before + layer.get_delta_weight("default"))
-        inside = made()
-        assert layer.disable_adapters
-    torch.testing.assert_close(inside, plain, atol=1e-6, rtol=1e-6)
-    with pytest.raises(KeyError), torch.no_grad(), merged(toy):
-        raise KeyError
-    assert torch.equal(weight.data, before)
-    assert not layer.disable_adapters
-    assert all(weight.requires_grad for weight in lora_weights(toy).values())
-
-
-def test_nothing_is_merged_where_it_would_be_lost_or_is_off() -> None:
-    toy = Toy()
-    trained_lora(toy)
-    layer = lora_layers(toy.denoiser)["mix"]
-    weight = layer.get_base_layer().weight
-    before = weight.data.clone()
-    with lora_at(toy, 0.0), torch.no_grad(), merged(toy):
-        assert torch.equal(weight.data, before), "a base model stays the base model"
-    with torch.autocast("cpu", torch.bfloat16), torch.no_grad(), merged(toy):
-        assert torch.equal(weight.data, before)
-    toy.denoiser.to(torch.bfloat16)
-    with torch.no_grad(), merged(toy):
-        assert torch.equal(weight.data, before.bfloat16())
-    with merged(Toy()):
-        pass  # no LoRA at all
