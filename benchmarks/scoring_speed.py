@@ -39,7 +39,7 @@ from unittest.mock import patch
 
 import checkpoints
 import torch
-from recording import record, recorded
+from recording import about, record, recorded
 from timing import in_turn, matmul_rate, middle, ratio
 from torch import Tensor
 from torchvision.io import write_png
@@ -76,17 +76,10 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     found = recorded("scoring_speed")
     for name in given.names or MEASUREMENTS:
-        about = {
-            "processor": processor(),
-            "commit": commit(),
-            "rounds": given.rounds,
-            "load_before": os.getloadavg()[0],
-        }
         found[name] = {"about": about(given.rounds), "found": MEASUREMENTS[name](given.rounds)}
         print(name, json.dumps(found[name], indent=1), flush=True)
-        record(
-            "scoring_speed", {"threads": THREADS, "goals": GOALS, **{n: found[n] for n in MEASUREMENTS if n in found}}
-        )
+        parts = {name: found[name] for name in MEASUREMENTS if name in found}
+        record("scoring_speed", {"threads": THREADS, "goals": GOALS, **parts})
 
 
 def roofline(rounds: int) -> dict[str, Any]:

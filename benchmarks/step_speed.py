@@ -45,9 +45,9 @@ from typing import Any
 import diffusers
 import torch
 from midsize import KINDS, midsize
-from recording import record, recorded
+from recording import about, record, recorded
 from timing import in_child, in_turn, middle, ratio
-from torch import Tensor, nn
+from torch import Tensor
 
 from rewardkit import create_backbone, create_reward
 from rewardkit.bench.memory import PeakMemory
@@ -90,13 +90,8 @@ class Step:
 
     @cached_property
     def second(self) -> Generator:
-        """The base model with denoisers of its own; everything else is shared."""
-        denoisers = self.generator.denoisers().values()
-        ours = {id(part) for denoiser in denoisers for part in denoiser.modules()}
-        shared = [
-            part for part in vars(self.generator).values() if isinstance(part, nn.Module) and id(part) not in ours
-        ]
-        other = copy.deepcopy(self.generator, {id(part): part for part in shared})
+        """The base model a second time; of its weights only the denoisers' count."""
+        other = copy.deepcopy(self.generator)
         for layer in (layer for denoiser in other.denoisers().values() for layer in lora_layers(denoiser).values()):
             layer.enable_adapters(False)
         return other
@@ -192,12 +187,6 @@ def main() -> None:
     names = given.names or NAMES
     found = recorded("step_speed").get("models", {})
     for name in names:
-        about = {
-            "processor": processor(),
-            "commit": commit(),
-            "rounds": given.rounds,
-            "load_before": os.getloadavg()[0],
-        }
         found[name] = {"about": about(given.rounds), **measured(name, given.rounds)}
         print(name, json.dumps(found[name], indent=1), flush=True)
         facts = {"diffusers": diffusers.__version__, "threads": torch.get_num_threads(), "goal": GOAL}

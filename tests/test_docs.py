@@ -245,6 +245,8 @@ WRITTEN = (
     "README.md",
     "explanation/ablations.md",
     "explanation/side-by-side.md",
+    "explanation/growth.md",
+    "explanation/speed.md",
     "measured.json",
 )
 

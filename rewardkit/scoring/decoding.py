@@ -25,6 +25,9 @@ from rewardkit.video import VideoFile, VideoInfo, open_video
 BYTES_AHEAD = 2**30
 """How much is decoded ahead of the reward; a minute of 1080p is several times as much, and is then decoded alone."""
 
+VIDEOS_AHEAD = 16
+"""At least, where bytes allow: a batch of 64 frames is 16 videos of four, and the next is read while it is scored."""
+
 BYTES_PINNED = 2**28
 """Of one video at most; the system cannot use what is pinned otherwise, and torch keeps it for the next."""
 
@@ -64,7 +67,7 @@ def decode_ahead(
     alter: Alteration | None = None,
     pinned: bool = False,
 ) -> Iterator[Decoded]:
-    """The items decoded, in order. Ahead are at most two a worker, fewer where videos are large.
+    """The items decoded, in order. Ahead are at most sixteen, or two a worker, and fewer where videos are large.
 
     Pinned frames are in memory that a GPU copies from by itself, so that nobody waits for the copy.
     """
@@ -77,7 +80,7 @@ def decode_ahead(
         while waiting:
             decoded = waiting.popleft().result()
             size = decoded.frames.nbytes if decoded.frames is not None else 0
-            room = max(1, min(2 * num_workers, BYTES_AHEAD // max(1, size)))
+            room = max(1, min(max(2 * num_workers, VIDEOS_AHEAD), BYTES_AHEAD // max(1, size)))
             for keyed in islice(remaining, max(0, room - len(waiting))):
                 waiting.append(pool.submit(_decode, keyed, reward, seed, alter, pinned))
             yield decoded

@@ -58,7 +58,7 @@ def score_items(
     """One row a video, in order. What goes wrong with a video stands in its row; the others are scored.
 
     Frames of random samplers are drawn from (seed, name of the video), so that neither order nor batch nor machine
-    changes a score. At most a few videos a worker are held in memory.
+    changes a score. What is decoded ahead takes a gigabyte at most, or is one video.
     """
     size, where = BatchSize(batch_size), device or torch.device("cpu")
     decoded = decode_ahead(items, reward, seed, num_workers, alter, pinned=where.type == "cuda")

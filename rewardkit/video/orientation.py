@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.frame import VideoFrame
 
 from rewardkit.video.file import Picture, unreadable
@@ -37,8 +37,8 @@ def orientation_of(path: Path, frame: VideoFrame) -> Orientation:
     The matrix is nine 32-bit fixed-point numbers in row order; the decoded point (x, y) is shown at
     (a x + c y, b x + d y). Source: FFmpeg libavutil/display.h.
     """
-    # PyAV's stub calls this a TypedDict; it is a mapping by Type
-    side_data = cast(Mapping[Type, SideData], frame.side_data)
+    # not frame.side_data: kept by the frame, it would tie it into a circle that only the garbage collector undoes
+    side_data = cast(Mapping[Type, SideData], SideDataContainer(frame))  # type: ignore[call-arg]  # which the stub leaves out
     if Type.DISPLAYMATRIX not in side_data:
         return Orientation()
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data[Type.DISPLAYMATRIX]))

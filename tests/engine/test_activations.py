@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -34,6 +35,16 @@ def test_bytes_kept_are_those_that_the_graph_holds() -> None:
     assert bytes_kept(lambda: x.view(-1).unsqueeze(0)) == 0, "views of what was there are not made"
     weight = torch.randn(100, 100)
     assert bytes_kept(lambda: (x @ weight.t()).t()) == 40_000, "nor are those of weights"
+
+
+def test_an_address_that_is_used_again_hides_nothing() -> None:
+    def run() -> Tensor:
+        y = torch.randn(1000, requires_grad=True)
+        for _ in range(20):
+            y = (y + torch.from_numpy(np.zeros(1000, dtype=np.float32))).exp()  # dies, and its place is taken
+        return y
+
+    assert bytes_kept(run) >= 20 * 4_000
 
 
 def fresh(name: str, kind: str) -> Backbone:
@@ -69,7 +80,7 @@ OTHERS = [("last", "both"), ("steps:0,2", "conditional"), ("last", "off")]
 
 @pytest.mark.parametrize(
     ("name", "kind", "steps", "through"),
-    [*((*case, "tail:3", "both") for case in FIRST), *(("wan", "2.1", *other) for other in OTHERS)],
+    [*((*case, "tail:2", "both") for case in FIRST), *(("wan", "2.1", *other) for other in OTHERS)],
 )
 def test_what_is_kept_or_batched_changes_no_gradient(name: str, kind: str, steps: str, through: str) -> None:
     backbone = fresh(name, kind)

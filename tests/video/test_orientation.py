@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import av
@@ -50,3 +51,19 @@ def test_other_angles_are_an_error(tmp_path: Path) -> None:
     path = with_matrix(tmp_path / "askew.mp4", (1, 1, -1, 1))
     with pytest.raises(UnreadableVideoError, match="not a multiple of 90 degrees"):
         open_video(path)
+
+
+def test_reading_leaves_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+    path = h264(tmp_path / "clip.mp4", num_frames=3)
+
+    def read() -> None:
+        with open_video(path) as video:
+            video.read([0, 2])
+
+    gc.collect()
+    gc.disable()
+    try:
+        read()
+        assert gc.collect() == 0, "nothing is left for it to find"
+    finally:
+        gc.enable()
