@@ -11,12 +11,16 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
+
+sys.path.insert(0, str(Path(__file__).parent))
+from speed_tables import RESULTS, as_table, growth_tables, readme_speed, speed_tables
 
 from rewardkit.bench.pages.tables import as_markdown
 from rewardkit.bench.result import Cell, Column, Forest, Result, Table
@@ -27,7 +31,6 @@ from rewardkit.rewards.catalog import list_rewards, published_files, reward_file
 from rewardkit.rewards.release import Release
 
 FOLDER = Path(__file__).parent / "reference"
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 NOTE = "<!-- Written by `python docs/write_reference.py`: change the code it reads, not this page. -->"
 
 CLI_HEAD = f"""{NOTE}
@@ -67,7 +70,7 @@ def rewards_page() -> str:
     made = {name: REWARDS.load(name) for name in list_rewards()}
     ours = {name: thing for name, thing in made.items() if _is_ours(thing)}
     columns = ("Reward", "Measures", "Judges", "Range", "Gradient")
-    table = _table(columns, [_card_cells(reward_info(name)) for name in ours])
+    table = as_table(columns, [_card_cells(reward_info(name)) for name in ours])
     learned = [name for name in ours if published_files(name)]
     parts = [REWARDS_HEAD, table, LEARNED_HEAD, _learned_table(learned)]
     return "\n".join([*parts, *(_reward(reward_info(name), made) for name, made in ours.items())])
@@ -80,7 +83,7 @@ def _is_ours(made: object) -> bool:
 
 def _learned_table(names: Iterable[str]) -> str:
     columns = ("Reward", "Code", "Weights", "Parameters", "Input", "Prompt", "Gradient", "exact", "diff", "ms a frame")
-    return _table(columns, [_learned_cells(reward_info(name)) for name in names])
+    return as_table(columns, [_learned_cells(reward_info(name)) for name in names])
 
 
 def _learned_cells(card: RewardCard) -> tuple[str, ...]:
@@ -159,8 +162,8 @@ def backbones_page() -> str:
     ]
     columns = ("Backbone", "Models", "Predicts", "Guidance", "Chosen frames need", "LoRA in plain diffusers", "prefix")
     costs = ("Model", "Film", "tiny", "Weights", "Pass", "Decoding", "Decoding, low", "Step, fast", "Step, low", "GPU")
-    numbers = _table(costs, [_cost(name, row) for name, row in models.items()])
-    return "".join([BACKBONES_HEAD, _table(columns, facts), PREFIX_NOTE, COMPUTED_HEAD, numbers])
+    numbers = as_table(costs, [_cost(name, row) for name, row in models.items()])
+    return "".join([BACKBONES_HEAD, as_table(columns, facts), PREFIX_NOTE, COMPUTED_HEAD, numbers])
 
 
 def _cost(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -194,8 +197,8 @@ def _command(info: CommandInfo) -> str:
             options.append((f"`{_flags(key, said)}`", *_help(said, parameter.default)))
     usage += ["[OPTIONS]"]
     parts = [f"## {name}\n", f"{inspect.getdoc(info.callback)}\n", f"```console\n{' '.join(usage)}\n```\n"]
-    parts += [_table(("Argument", "Meaning", "Default"), arguments)] if arguments else []
-    return "\n".join([*parts, _table(("Option", "Meaning", "Default"), options)])
+    parts += [as_table(("Argument", "Meaning", "Default"), arguments)] if arguments else []
+    return "\n".join([*parts, as_table(("Option", "Meaning", "Default"), options)])
 
 
 def _flags(key: str, option: OptionInfo) -> str:
@@ -236,11 +239,6 @@ def _reward(card: RewardCard, made: object) -> str:
     return f"## {card.name}\n\n{' '.join(facts)}\n\n{described}\n"
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _text(words: str) -> str:
     """Plain words as Markdown that shows them as they are; what is in backticks stays code."""
     pieces = words.split("`")
@@ -254,7 +252,7 @@ def readme() -> str:
         "rewards": _readme_rewards(),
         "learned": _learned_table(filter(published_files, list_rewards())),
         "truth": _readme_truth(),
-        "speed": _readme_speed(),
+        "speed": readme_speed(),
         **_benchmark_tables(README),
     }
     return _with_tables(README, tables)
@@ -292,6 +290,11 @@ def _benchmark_table(name: str, slug: str) -> str:
     return as_markdown(block)
 
 
+def speed_page(name: str, tables: Callable[[], Mapping[str, str]]) -> str:
+    """A page on speed with its tables written anew."""
+    return _with_tables(WHY / name, tables())
+
+
 def _with_tables(page: Path, tables: Mapping[str, str]) -> str:
     """A page with tables written anew between their marks."""
     text = page.read_text(encoding="utf-8")
@@ -308,71 +311,14 @@ def _readme_rewards() -> str:
     cells = [
         (f"`{c.name}`", _text(c.summary), c.kind, c.range_in_words, "yes" if c.differentiable else "no") for c in cards
     ]
-    return _table(("Reward", "Measures", "Judges", "Range", "Gradient"), cells)
+    return as_table(("Reward", "Measures", "Judges", "Range", "Gradient"), cells)
 
 
 def _readme_truth() -> str:
     steps = json.loads((RESULTS / "technical_truth.json").read_text())["right_steps"]
     defects = list(steps["held out"]["technical"])[:5]
     shares = [(group, *(f"{steps[group]['technical'][d]:.0%}" for d in defects)) for group in ("fitted", "held out")]
-    return _table(("Clips", *defects), shares)
-
-
-def _readme_speed() -> str:
-    reading = json.loads((RESULTS / "video_reading.json").read_text())
-    growth = json.loads((RESULTS / "scoring_growth.json").read_text())
-    memory = growth["peak_megabytes_by_number_of_clips"]
-    learned = json.loads((RESULTS / "learned_speed.json").read_text())
-    loading = json.loads((RESULTS / "learned_memory.json").read_text())["loading"].values()
-    cost = json.loads((RESULTS / "finetune_cost.json").read_text())
-    steps = {size: ways["kept_over_ours"] for size, ways in cost["ways"].items()}
-    packages = {"hpsv2.1": "hpsv2.score", "imagereward": "ImageReward.score"}
-    rows = [
-        (
-            "4 frames of a 300-frame 1080p clip, against decoding all of it",
-            f"{reading['sequential_over_sparse']:.1f} times faster",
-            "video_reading",
-        ),
-        (
-            "two decoding workers against one, scoring a folder",
-            f"{growth['two_workers_over_one']:.1f} times faster",
-            "scoring_growth",
-        ),
-        (
-            "peak memory, scoring 1,000 clips against 100",
-            f"{memory['1000']} MB against {memory['100']} MB",
-            "scoring_growth",
-        ),
-        *(
-            (
-                f"`{name}` at full size, 4 frames a video, float32, against the official `{call}`",
-                f"{learned[name]['official_score_over_ours']:.1f} times faster",
-                "learned_speed",
-            )
-            for name, call in packages.items()
-        ),
-        (
-            "peak memory while `hpsv2.1` loads, over its weights in memory",
-            f"at most {max(one['peak_over_weights'] for one in loading):.2f}",
-            "learned_memory",
-        ),
-        (
-            "peak memory of a fine-tuning step, 48 walked steps against 12",
-            f"{cost['walked_steps']['ratio']['allocated']:.2f} times",
-            "finetune_cost",
-        ),
-        *(
-            (
-                f"the same step with a graph on every walked step and all frames decoded, `{size}`",
-                f"{found['memory']['allocated']:.1f} times the memory, {found['clock']:.1f} times the time",
-                "finetune_cost",
-            )
-            for size, found in steps.items()
-        ),
-    ]
-    return _table(
-        ("What", "Measured", "Command"), [(what, got, f"`python benchmarks/{by}.py`") for what, got, by in rows]
-    )
+    return as_table(("Clips", *defects), shares)
 
 
 def measured_file() -> str:
@@ -389,6 +335,8 @@ PAGES: dict[Path, Callable[[], str]] = {
     README: readme,
     WHY / "ablations.md": partial(benchmark_page, WHY / "ablations.md"),
     WHY / "side-by-side.md": partial(benchmark_page, WHY / "side-by-side.md"),
+    WHY / "growth.md": partial(speed_page, "growth.md", growth_tables),
+    WHY / "speed.md": partial(speed_page, "speed.md", speed_tables),
     README.parent / "rewardkit" / "rewards" / "measured.json": measured_file,
 }
 

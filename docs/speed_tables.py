@@ -1,0 +1,255 @@
+"""The tables of the pages on speed and growth, read off benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+CALLS = {"hpsv2.1": "hpsv2.score", "imagereward": "ImageReward.score"}
+MODELS = {"miniworld": "mini world", "wan": "Wan", "cogvideox": "CogVideoX", "modelscope": "ModelScope"}
+NOT_MEASURED = "Not measured yet.\n"
+WAYS = {
+    "ours": "ours",
+    "saving": "ours with the least memory",
+    "no batch": "ours, guidance in two passes",
+    "no keep": "ours, nothing kept",
+    "detached": "a graph in every step, detached after; all frames decoded",
+    "graphs": "the same, every graph living to the end",
+    "tail:4": "ours, gradient through four steps",
+    "tail:4 saving": "the same with the least memory",
+    "kl": "ours, distance to the base model",
+    "kl second model": "the same by a second denoiser",
+}
+
+
+def result(name: str) -> Any:
+    """What a script recorded; None where it has not run."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def as_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """In Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def speed_tables() -> dict[str, str]:
+    """By mark on the page."""
+    scoring, step = result("scoring_speed") or {}, result("step_speed")["models"]
+    of_scoring = {"roofline": _roofline, "share": _share, "official": _official, "scripts": _scripts}
+    return {
+        "speed start": _start(result("startup")),
+        **{f"speed {name}": write(scoring) if name in scoring else NOT_MEASURED for name, write in of_scoring.items()},
+        **{f"speed step {name}": _step(step[name]) if name in step else NOT_MEASURED for name in MODELS},
+        "speed parts": _parts(step),
+        "speed gpu": _gpu(result("gpu")),
+    }
+
+
+def growth_tables() -> dict[str, str]:
+    """By mark on the page."""
+    curves = [curve for curve in result("growth")["curves"].values() if "lines" in curve]
+    families = dict.fromkeys(curve["family"] for curve in curves)
+    return {f"growth {of}": _growth([curve for curve in curves if curve["family"] == of]) for of in families}
+
+
+def readme_speed() -> str:
+    """What the README says of speed."""
+    growth, scoring, step = result("growth")["curves"], result("scoring_speed"), result("step_speed")
+    reading, loading = result("video_reading"), result("learned_memory")["loading"].values()
+    videos, walked = growth["videos"], growth["walked"]
+    memory = dict(zip(videos["points"], videos["lines"]["scored"]["processes"], strict=True))
+    (of_walk,) = walked["lines"].values()
+    rows = [
+        (
+            "4 frames of a 300-frame 1080p clip, against decoding all of it",
+            f"{reading['sequential_over_sparse']:.1f} times faster",
+            "video_reading",
+        ),
+        (
+            "two decoding workers against one, scoring a folder",
+            f"{growth['workers']['two_workers_over_one']:.1f} times faster",
+            "growth",
+        ),
+        (
+            "peak memory, scoring 10,000 clips against 100",
+            f"{memory[10_000]:.0f} MB against {memory[100]:.0f} MB",
+            "growth",
+        ),
+        *(
+            (
+                "the towers' share of the time, `hpsv2.1` from files to rows",
+                f"{found['found']['hpsv2 512x320']['share']:.0%}",
+                "scoring_speed",
+            )
+            for found in [scoring.get("share")]
+            if found
+        ),
+        (
+            "the tower's speed, float32, over that of a big matrix product",
+            f"{scoring['roofline']['found']['float32']['share_of_roof']:.0%}",
+            "scoring_speed",
+        ),
+        *(
+            (
+                f"`{name}` at full size, 4 frames a video, float32, against the official `{call}`",
+                f"{scoring['official']['found'][name]['official_score_over_ours']:.1f} times faster",
+                "scoring_speed",
+            )
+            for name, call in CALLS.items()
+        ),
+        (
+            "peak memory while `hpsv2.1` loads, over its weights in memory",
+            f"at most {max(one['peak_over_weights'] for one in loading):.2f}",
+            "learned_memory",
+        ),
+        (
+            f"peak memory of a fine-tuning step, {walked['points'][-1]} walked steps against {walked['points'][0]}",
+            f"{of_walk['megabytes'][-1] / of_walk['megabytes'][0]:.2f} times",
+            "growth",
+        ),
+        *(
+            (
+                f"a fine-tuning step with a graph in every walked step and all frames decoded, {label}",
+                f"{found['ways']['graphs']['time_over']:.1f} times the time, "
+                f"{found['ways']['graphs']['memory_over']:.1f} times the memory",
+                "step_speed",
+            )
+            for label, found in ((MODELS[name], found) for name, found in step["models"].items())
+        ),
+    ]
+    return as_table(
+        ("What", "Measured", "Command"), [(what, got, f"`python benchmarks/{by}.py`") for what, got, by in rows]
+    )
+
+
+def _start(found: Mapping[str, Any]) -> str:
+    beyond, rows = found["seconds_beyond_torch"], []
+    for what, seconds in found["seconds"].items():
+        goals = [kind for kind in found["goals"] if what in found["goals"][kind]]
+        goal = "".join(f"{found['goals'][kind][what]:g} {'beyond' if 'beyond' in kind else 'in all'}" for kind in goals)
+        over = f"{beyond[what]:.2f}" if what in beyond else ""
+        rows.append((f"`{what}`", f"{seconds:.2f}", over, goal))
+    return as_table(("Process", "seconds", "beyond `import torch`", "goal, at most"), rows)
+
+
+def _roofline(found: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            name,
+            one["gigaflops_a_picture"],
+            f"{one['pictures_a_second']:.2f}",
+            one["matrix_product_gigaflops"],
+            f"{one['share_of_roof']:.0%}",
+            f"{found['goals'][f'roofline_{name}_at_least']:.0%}",
+        )
+        for name, one in found["roofline"]["found"].items()
+    ]
+    head = ("Precision", "GFLOP a picture", "pictures a second", "matrix product, GFLOP/s", "share of it", "goal")
+    return as_table(head, rows)
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            name,
+            one["frames_a_second"],
+            f"{one['share']:.1%}",
+            f"{one['share_with_floats']:.1%}",
+            one["floats_over_bytes"],
+        )
+        for name, one in found["share"]["found"].items()
+    ]
+    head = ("Tower, clips", "frames a second", "tower's share", "with floats", "floats over bytes, time")
+    return as_table(head, rows)
+
+
+def _official(found: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            f"`{name}`",
+            f"`{call}`",
+            f"{found['official']['found'][name]['official_score_over_ours']:.2f}",
+            f"{found['official']['found'][name]['official_model_over_ours']:.2f}",
+            found["official"]["found"][name]["greatest_difference"],
+        )
+        for name, call in CALLS.items()
+    ]
+    head = ("Reward", "Official call", "its time over ours", "its model's alone", "greatest difference of scores")
+    return as_table(head, rows)
+
+
+def _scripts(found: Mapping[str, Any]) -> str:
+    words = {
+        "ours": "`score_folder`",
+        "sequential": "every frame decoded, ours after",
+        "per frame": "every frame decoded, picture by picture through Pillow, prompt read each time",
+    }
+    rows = [
+        (words[way], f"{one['seconds']:.2f}", f"{one['over_ours']:.2f}", one["greatest_difference"])
+        for way, one in found["scripts"]["found"].items()
+    ]
+    return as_table(("Way", "seconds", "over ours", "greatest difference of scores"), rows)
+
+
+def _step(found: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            WAYS[way],
+            f"{one['seconds']:.2f}",
+            f"{one['time_over']:.2f}",
+            f"{one['megabytes']:,.0f}",
+            f"{one['memory_over']:.2f}",
+            one["gradient_difference"],
+        )
+        for way, one in found["ways"].items()
+    ]
+    head = ("Way to take the step", "seconds", "times ours", "MB", "times ours", "gradient's difference")
+    return as_table(head, rows)
+
+
+def _parts(found: Mapping[str, Any]) -> str:
+    models = {name: found[name] for name in MODELS if name in found}
+    names = list(next(iter(models.values()))["parts"])
+    rows = [(part, *(f"{one['parts'][part]['share']:.1%}" for one in models.values())) for part in names]
+    return as_table(("Part of the step's time", *(MODELS[name] for name in models)), rows)
+
+
+def _gpu(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "\n**Not run**: no CUDA machine could be had. `python benchmarks/gpu.py` writes this table.\n"
+    rows = [
+        (one["name"], one["status"], ", ".join(f"{key} {value}" for key, value in one.items() if key not in _WORDS))
+        for one in found["rows"]
+    ]
+    return f"\n{found['device']}\n" + as_table(("Row", "status", "numbers"), rows)
+
+
+_WORDS = ("name", "what", "status")
+
+
+def _growth(curves: Iterable[Mapping[str, Any]]) -> str:
+    """A row for each line: its points, its costs, and whether they grow as theory says."""
+    rows = []
+    for curve in curves:
+        points = ", ".join(f"{point:,}" for point in curve["points"])
+        for line, found in curve["lines"].items():
+            row = [f"{curve['grows']}, {line}" if line else curve["grows"], points]
+            for cost, growth in (("seconds", "time"), ("megabytes", "memory")):
+                row += [", ".join(f"{one:,.3g}" for one in found[cost]), *_verdict(found[growth])]
+            rows.append(row)
+    return as_table(("What grows", "Points", "Seconds", "theory", "found", "MB", "theory", "found"), rows)
+
+
+def _verdict(found: Mapping[str, Any]) -> tuple[str, str]:
+    """What theory says, and what was found: an exponent where that is a line, else the greatest over the first."""
+    measure = found["measure"]
+    if measure is None:
+        words = "does not grow"
+    else:
+        words = f"{measure:.2f} times" if found["theory"] == "flat" else f"exponent {measure:.2f}"
+    return found["theory"], words if found["met"] else f"**no: {words}**"
