@@ -33,6 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -40,7 +41,7 @@ from unittest.mock import patch
 import checkpoints
 import torch
 from recording import about, record, recorded
-from timing import in_turn, matmul_rate, middle, ratio
+from timing import in_turn, matmul_rate, middle, ratio, seconds
 from torch import Tensor
 from torchvision.io import write_png
 from torchvision.transforms import v2
@@ -90,14 +91,14 @@ def roofline(rounds: int) -> dict[str, Any]:
         pixels = torch.randn(pictures, 3, 224, 224)
         with torch.no_grad():
             tower.images(pixels)
-            pairs = [(matmul_rate(dtype, repeats=3), seconds_of(tower.images, pixels)) for _ in range(rounds)]
+            pairs = [(matmul_rate(dtype, repeats=3), seconds(partial(tower.images, pixels))) for _ in range(rounds)]
         work = flops_of_picture("ViT-H-14") * pictures
         roof = statistics.median(rate for rate, _ in pairs)
         rows[str(dtype).removeprefix("torch.")] = {
             "gigaflops_a_picture": round(work / pictures / 1e9, 1),
-            "pictures_a_second": middle([pictures / seconds for _, seconds in pairs]),
+            "pictures_a_second": middle([pictures / taken for _, taken in pairs]),
             "matrix_product_gigaflops": round(roof / 1e9, 1),
-            "share_of_roof": round(statistics.median(work / seconds / rate for rate, seconds in pairs), 3),
+            "share_of_roof": round(statistics.median(work / taken / rate for rate, taken in pairs), 3),
         }
     return rows
 
@@ -214,12 +215,6 @@ def scripts(rounds: int) -> dict[str, Any]:
     }
 
 
-def seconds_of(call: Callable[[Tensor], Tensor], given: Tensor) -> float:
-    start = time.perf_counter()
-    call(given)
-    return time.perf_counter() - start
-
-
 class Timed(NamedTuple):
     """Seconds for all videos, and what each frame scored."""
 
@@ -273,9 +268,9 @@ def ours(reward: VideoReward, folder: Path) -> Timed:
     prompts = {str(folder / video): prompt for video, prompt in PROMPTS.items()}
     start = time.perf_counter()
     table = score_folder([folder / video for video in PROMPTS], reward, prompts=prompts, device="cpu")
-    seconds = time.perf_counter() - start
+    taken = time.perf_counter() - start
     assert not table.failed()
-    return Timed(seconds, {Path(row.path).name: row.per_frame or [] for row in table})
+    return Timed(taken, {Path(row.path).name: row.per_frame or [] for row in table})
 
 
 @contextmanager

@@ -109,10 +109,10 @@ def level_at(levels: Levels, number: int, like: Tensor) -> Level:
 
 
 def _pass(generator: Generator, noisy: Latents, level: Level, embedding: Embedding, keep: bool) -> Latents:
-    if not torch.is_grad_enabled():
-        return generator.predict_clean(noisy, level, embedding)
-    torch.clear_autocast_cache()  # pytorch#165068: older ones keep weights cast without gradient there
-    if keep:
+    grad = torch.is_grad_enabled()
+    if grad:
+        torch.clear_autocast_cache()  # pytorch#165068: older ones keep weights cast without gradient there
+    if keep or not grad:
         return generator.predict_clean(noisy, level, embedding)
     clean: Latents = checkpoint(generator.predict_clean, noisy, level, embedding, use_reentrant=False)
     return clean

@@ -13,16 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rewardkit.engine.lora import (
-    FILE,
-    LoraSettings,
-    add_lora,
-    load_lora,
-    lora_at,
-    lora_weights,
-    save_lora,
-    update_norm,
-)
+from rewardkit.engine.lora import FILE, LoraSettings, add_lora, load_lora, lora_at, lora_weights, save_lora, update_norm
 from rewardkit.errors import BadCheckpointError, OutputError, UsageError
 from rewardkit_adapters.modelscope import ModelScope
 from tests.engine.toy import Toy, trained_lora
