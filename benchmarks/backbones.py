@@ -47,24 +47,21 @@ from diffusers import (
     UNetMotionModel,
     WanTransformer3DModel,
 )
+from one_step import loss_of, set_up
 from recording import processor, record
 from timing import allocated
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from rewardkit import create_reward
-from rewardkit.engine.denoise import Words
 from rewardkit.engine.generator import FilmShape, Level
 from rewardkit.engine.lora import LoraSettings, add_lora, lora_weights
 from rewardkit.engine.memory import Memory
 from rewardkit.engine.objectives import RewardGradient
-from rewardkit.engine.statistics import PromptStatistics
-from rewardkit.engine.trial import Bench, Group
 from rewardkit.registry import BACKBONES
 from rewardkit_adapters.backbone import Backbone
 from rewardkit_adapters.decoding import Steps
 
-PROMPTS = ["a red cat", "rain over a harbour at night"]
 GPUS = {24: "24 GB", 32: "32 GB", 48: "48 GB", 80: "80 GB", 96: "96 GB", 141: "141 GB", 192: "192 GB"}
 GIGA = 1e9
 T5_XXL, UMT5_XXL, CLIP_L, CLIP_H, LLAMA_8B = 4.76, 5.68, 0.123, 0.354, 7.5  # thousand million parameters
@@ -249,16 +246,12 @@ def measured(backbone: Backbone) -> dict[str, float]:
     """Seconds and megabytes of a step."""
     for weight in add_lora(backbone, LoraSettings(rank=4)).values():
         weight.data.normal_(std=0.02)
-    shape = backbone.tiny_shape
-    reward = create_reward("technical", frames="segments:4")
-    bench = Bench(backbone, reward, backbone.levels(4, shape), shape, torch.device("cpu"))
-    words = Words(backbone.embed(PROMPTS), backbone.embed([""] * len(PROMPTS)))
-    clean = torch.zeros(len(PROMPTS), *backbone.latent_shape(shape))
-    group = Group(PROMPTS, words, clean, ["a", "b"], "c")
+    reward, objective = create_reward("technical", frames="segments:4"), RewardGradient(tau=0.5)
+    backbone.memory = Memory(activations=0.0)
+    bench, group = set_up(backbone, reward, objective, 4, backbone.tiny_shape, films=2)
 
     def step() -> None:
-        ((loss,),) = map(list, RewardGradient(tau=0.5).updates(bench, [group], PromptStatistics()))
-        loss.value.backward()
+        loss_of(bench, group, objective).backward()
 
     step()
     seconds = []

@@ -38,30 +38,31 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import diffusers
 import torch
 from midsize import KINDS, midsize
+from one_step import loss_of, set_up
 from recording import about, record, recorded
 from timing import in_child, in_turn, middle, ratio
 from torch import Tensor
 
 from rewardkit import create_backbone, create_reward
 from rewardkit.bench.memory import PeakMemory
-from rewardkit.engine.denoise import Guidance, Words, level_at, walk
+from rewardkit.engine.denoise import level_at, walk
 from rewardkit.engine.generator import Generator
 from rewardkit.engine.lora import LoraSettings, add_lora, lora_layers, lora_weights
 from rewardkit.engine.memory import Memory
 from rewardkit.engine.noise import passes_through
 from rewardkit.engine.objectives import RewardGradient
-from rewardkit.engine.statistics import PromptStatistics
 from rewardkit.engine.trial import Bench, Group
 
 NAMES = ("miniworld", *KINDS)
-PROMPT, STEPS, SCALE, PLANNED = "a red circle moves left", 20, 4.0, 4
+STEPS, SCALE, PLANNED = 20, 4.0, 4
+OBJECTIVE = RewardGradient(guidance=SCALE)
 SAVING = {"split_guidance": True, "activations": 0.0}
 GOAL = {"gradient_difference_at_most": 1e-5}
 
@@ -80,13 +81,8 @@ class Step:
         random = torch.Generator().manual_seed(1)
         for weight in add_lora(generator, LoraSettings(rank=8)).values():
             weight.data = 0.02 * torch.randn(weight.shape, generator=random)
-        shape = generator.default_shape
         reward = create_reward("technical", frames=f"segments:{PLANNED}", weights="attenuate:1.0")
-        bench = Bench(generator, reward, generator.levels(STEPS, shape), shape, torch.device("cpu"))
-        clean = torch.randn(1, *generator.latent_shape(shape), generator=random)
-        words = Words(generator.embed([PROMPT]), generator.embed([""]))
-        bench = replace(bench, kept_a_film=bench.kept_by_a_step(words, Guidance(SCALE)))
-        return cls(bench, Group([PROMPT], words, clean, ["0/0/0"], "0/0"))
+        return cls(*set_up(generator, reward, OBJECTIVE, STEPS, generator.default_shape))
 
     @cached_property
     def second(self) -> Generator:
@@ -115,14 +111,13 @@ def engine(step: Step, steps: str = "last", kl: float = 0.0, **memory: Any) -> N
     """As the engine takes it."""
     objective = RewardGradient(guidance=SCALE, gradient_steps=steps, kl=kl)  # type: ignore[arg-type]
     step.generator.memory = Memory(**memory)
-    ((loss,),) = map(list, objective.updates(step.bench, [step.group], PromptStatistics()))
-    loss.value.backward()  # type: ignore[no-untyped-call]
+    loss_of(step.bench, step.group, objective).backward()  # type: ignore[no-untyped-call]
 
 
 def scripted(step: Step, keep: bool) -> None:
     """As scripts take it, in plain autograd."""
     bench, group = step.bench, step.group
-    levels = RewardGradient().levels(bench)
+    levels = OBJECTIVE.levels(bench)
     noisy, _ = bench.start(group, levels)
     words = {name: torch.cat([group.words.empty[name], told]) for name, told in group.words.prompts.items()}
     graphs: list[Tensor] = []
@@ -249,7 +244,7 @@ def parts(step: Step, rounds: int) -> dict[str, dict[str, float]]:
 
 def part_by_part(step: Step, optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, float]]:
     bench, group, weights = step.bench, step.group, step.weights()
-    levels, guidance = RewardGradient().levels(bench), Guidance(SCALE)
+    levels, guidance = OBJECTIVE.levels(bench), OBJECTIVE.scale()
     start = time.perf_counter()
 
     def lap(part: str) -> tuple[str, float]:

@@ -13,22 +13,21 @@ from backbones import MODELS, Published
 from gpu_parts.jobs import Job, Setting, digits, forget, in_a_line, roof, under_roof
 from gpu_parts.stopwatch import Stopwatch
 from gpu_parts.towers import hpsv2
+from one_step import loss_of, set_up
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rewardkit import FilmShape, VideoReward
+from rewardkit import FilmShape
 from rewardkit.bench.memory import PeakMemory
 from rewardkit.engine.denoise import Words
 from rewardkit.engine.generator import Level
 from rewardkit.engine.lora import LoraSettings, add_lora, lora_weights
 from rewardkit.engine.objectives import RewardGradient
-from rewardkit.engine.statistics import PromptStatistics
 from rewardkit.engine.trial import Bench, Group
 from rewardkit.registry import BACKBONES
-from rewardkit.scoring.pipeline import MEMORY_WORDS
+from rewardkit.scoring.pipeline import out_of_memory
 from rewardkit_adapters.backbone import Backbone
 
-PROMPT = "a red cat"
 STEPS, WALKED = 10, 4
 OBJECTIVE = RewardGradient(tau=WALKED / STEPS)
 
@@ -90,7 +89,7 @@ def fitting(published: Published, shapes: list[FilmShape], way: Way, setting: Se
     try:
         return measured(published, shapes, way, setting)
     except RuntimeError as error:
-        if not any(words in str(error).lower() for words in MEMORY_WORDS):
+        if not out_of_memory(error):
             raise
         return in_a_line(error)
 
@@ -104,7 +103,8 @@ def measured(published: Published, shapes: list[FilmShape], way: Way, setting: S
         PeakMemory(torch.device(setting.device)),
     )
     for shape in shapes:
-        bench, group = trial(generator, reward, published.words, shape)
+        words = random_words(generator, published.words)
+        bench, group = set_up(generator, reward, OBJECTIVE, STEPS, shape, words=words, device=setting.device)
         forget(setting.device)
         peak.start()
         watch = taken(bench, group)
@@ -177,27 +177,22 @@ def placed(published: Published, dtype: torch.dtype, way: Way, setting: Setting)
     return generator
 
 
-def trial(generator: Backbone, reward: VideoReward, width: int, shape: FilmShape) -> tuple[Bench, Group]:
-    """One film that is walked from random latents, told random words of so many numbers."""
-    device, random = generator.device, torch.Generator().manual_seed(1)
-    size = (1, generator.prompt_tokens, width)
-    told, empty = ({"encoder_hidden_states": torch.randn(size, generator=random).to(device)} for _ in range(2))
-    words, clean = Words(told, empty), torch.randn(1, *generator.latent_shape(shape), generator=random).to(device)
-    bench = Bench(generator, reward, generator.levels(STEPS, shape), shape, device)
-    if generator.memory.activations:  # as a training begins
-        bench = dataclasses.replace(bench, kept_a_film=bench.kept_by_a_step(words, OBJECTIVE.scale()))
-    return bench, Group([PROMPT], words, clean, ["0/0/0"], "0/0")
+def random_words(generator: Backbone, width: int) -> Words:
+    """Of one prompt and of none, so many numbers a token."""
+    random, size = torch.Generator().manual_seed(1), (1, generator.prompt_tokens, width)
+    told, empty = (
+        {"encoder_hidden_states": torch.randn(size, generator=random).to(generator.device)} for _ in range(2)
+    )
+    return Words(told, empty)
 
 
 def taken(bench: Bench, group: Group) -> Stopwatch:
     """A step as the engine takes it, with a stopwatch on the generator."""
-    for weight in lora_weights(bench.generator).values():
-        weight.grad = None
     with Stopwatch(str(bench.device)).on(bench.generator) as watch:
         watch.enter("walk")
-        ((loss,),) = map(list, OBJECTIVE.updates(bench, [group], PromptStatistics()))
+        loss = loss_of(bench, group, OBJECTIVE)
         watch.enter("backward")
-        loss.value.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         watch.enter("")
     return watch
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
-import torch
+from one_step import loss_of, set_up
 from timing import allocated
 
 from rewardkit import create_backbone, create_reward
-from rewardkit.engine.denoise import Words
 from rewardkit.engine.generator import FilmShape, Generator
-from rewardkit.engine.lora import LoraSettings, add_lora, lora_weights
+from rewardkit.engine.lora import LoraSettings, add_lora
+from rewardkit.engine.memory import Memory
 from rewardkit.engine.objectives import RewardGradient
-from rewardkit.engine.statistics import PromptStatistics
-from rewardkit.engine.trial import Bench, Group
 
 CHAIN = 50
-PROMPT = "a red circle moves left"
 
 
 class Job(NamedTuple):
@@ -53,20 +49,12 @@ def prepare(curve: str, line: str, point: int) -> Callable[[], None]:
     """The call that goes forward and backward; the optimiser is left out."""
     do, generator = job(curve, line, point), world()
     reward = create_reward("technical", frames="segments:4", device="cpu")
-    bench = Bench(generator, reward, generator.levels(CHAIN, do.shape), do.shape, torch.device("cpu"))
-    clean = torch.randn(do.films, *generator.latent_shape(do.shape), generator=torch.Generator().manual_seed(1))
-    words = Words(generator.embed([PROMPT] * do.films), generator.embed([""] * do.films))
-    group = Group([PROMPT] * do.films, words, clean, [f"film {number}" for number in range(do.films)], "step")
     objective = RewardGradient(tau=do.walked / CHAIN, gradient_steps=f"tail:{do.gradient_steps}")  # type: ignore[arg-type]
-    if do.kept:
-        one = Words(generator.embed([PROMPT]), generator.embed([""]))
-        bench = replace(bench, kept_a_film=bench.kept_by_a_step(one, objective.scale()))
+    generator.memory = Memory() if do.kept else Memory(activations=0.0)
+    bench, group = set_up(generator, reward, objective, CHAIN, do.shape, do.films)
 
     def step() -> None:
-        for weight in lora_weights(generator).values():
-            weight.grad = None
-        ((loss,),) = map(list, objective.updates(bench, [group], PromptStatistics()))
-        loss.value.backward()  # type: ignore[no-untyped-call]
+        loss_of(bench, group, objective).backward()  # type: ignore[no-untyped-call]
 
     return step
 

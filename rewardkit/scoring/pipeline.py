@@ -113,7 +113,7 @@ def _score(batch: Sequence[Decoded], reward: Reward, size: BatchSize, device: to
         try:
             detail = reward.detail(_on(device, decoded), prompts, plan=plan, batch_size=step).cpu()
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if step == 1:
                 raise RewardFailedError(
@@ -133,7 +133,8 @@ def _on(device: torch.device, decoded: Sequence[Frames]) -> Tensor:
     return torch.stack([frames.to(device, non_blocking=True) for frames in decoded])
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Whether that is what a library meant, whatever it raised."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in MEMORY_WORDS)
 
