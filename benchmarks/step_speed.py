@@ -23,7 +23,8 @@ Ways to take the same step, which give the same gradient:
 
 Times: the ways take turns, medians of rounds; `time_over` is the median of ratios within rounds. Memory: by how much a
 step raises resident memory at most, each way in a process of its own that took a step before, so that weights do not
-count; glibc is told to map and return big blocks. Parts: the same step taken apart, gradient by gradient.
+count; glibc is told to map and return big blocks. Parts: the same step taken apart, gradient by gradient. Differences
+of gradients are float32's; `exact` is that of `saving` from `ours` in float64, and `--exact` measures nothing else.
 
 Writes results/step_speed.json, where what was measured before of other models stays.
 """
@@ -173,16 +174,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[*NAMES, []], help=f"of {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved repeats; the median counts")
+    parser.add_argument("--exact", action="store_true", help="only gradients in float64, beside what is recorded")
     parser.add_argument("--child", nargs=2, metavar=("NAME", "WAY"), help="one memory measurement")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if given.child:
-        print(json.dumps(peak(*given.child)))
+        name, way = given.child
+        print(json.dumps(exact(name) if way == "exact" else peak(name, way)))
         return
     names = given.names or NAMES
     found = recorded("step_speed").get("models", {})
     for name in names:
-        found[name] = {"about": about(given.rounds), **measured(name, given.rounds)}
+        if not given.exact:
+            found[name] = {"about": about(given.rounds), **measured(name, given.rounds)}
+        found[name]["exact"] = in_child(__file__, name, "exact")
         print(name, json.dumps(found[name], indent=1), flush=True)
         facts = {"diffusers": diffusers.__version__, "threads": torch.get_num_threads(), "goal": GOAL}
         record("step_speed", {**facts, "models": {name: found[name] for name in NAMES if name in found}})
@@ -230,6 +235,16 @@ def peak(name: str, way: str) -> float:
     WAYS[way](step)
     copied = sum(w.nbytes for d in step.second.denoisers().values() for w in d.parameters()) if "second" in way else 0
     return round(((memory.peak() or 0) + copied) / 1e6, 1)
+
+
+def exact(name: str) -> float:
+    """Of the saving way's gradient from ours, where rounding does not count."""
+    torch.set_default_dtype(torch.float64)
+    step, gradients = Step.of(name), dict[str, Tensor]()
+    for way in ("ours", "saving"):
+        WAYS[way](step)
+        gradients[way] = step.gradient()
+    return apart(gradients["saving"], gradients["ours"])
 
 
 def parts(step: Step, rounds: int) -> dict[str, dict[str, float]]:
