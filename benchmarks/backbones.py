@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -49,7 +48,7 @@ from diffusers import (
 )
 from one_step import loss_of, set_up
 from recording import processor, record
-from timing import allocated
+from timing import allocated, in_turn
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -253,15 +252,10 @@ def measured(backbone: Backbone) -> dict[str, float]:
     def step() -> None:
         loss_of(bench, group, objective).backward()
 
-    step()
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
+    times = in_turn({"step": step}, 3)["step"]
     for weight in lora_weights(backbone).values():
         weight.grad = None
-    return {"seconds": round(statistics.median(seconds), 3), "megabytes": allocated(step)}
+    return {"seconds": round(statistics.median(times), 3), "megabytes": allocated(step)}
 
 
 @dataclass

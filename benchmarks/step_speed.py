@@ -184,6 +184,8 @@ def main() -> None:
         return
     names = given.names or NAMES
     found = recorded("step_speed").get("models", {})
+    if given.exact and (unknown := [name for name in names if name not in found]):
+        parser.error(f"nothing is recorded of {', '.join(unknown)}: leave out --exact")
     for name in names:
         if not given.exact:
             found[name] = {"about": about(given.rounds), **measured(name, given.rounds)}

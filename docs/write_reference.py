@@ -20,7 +20,7 @@ from typing import Any, Literal, get_type_hints
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
 sys.path.insert(0, str(Path(__file__).parent))
-from speed_tables import RESULTS, as_table, growth_tables, readme_speed, speed_tables
+from speed_tables import RESULTS, as_table, growth_tables, readme_speed, result, speed_tables
 
 from rewardkit.bench.pages.tables import as_markdown
 from rewardkit.bench.result import Cell, Column, Forest, Result, Table
@@ -105,9 +105,9 @@ def _learned_cells(card: RewardCard) -> tuple[str, ...]:
 def measurements() -> dict[str, dict[str, str]]:
     """What was measured of each learned reward, in words, from the files that the measuring commands recorded."""
     found: dict[str, dict[str, str]] = {}
-    for name, numbers in json.loads((RESULTS / "parity.json").read_text())["rewards"].items():
+    for name, numbers in result("parity")["rewards"].items():
         found[name] = {EXACT: f"{numbers['exact']:.0e}", DIFF: f"{numbers['diff']:.0e}"}
-    for name, milliseconds in json.loads((RESULTS / "learned_frame_times.json").read_text())["milliseconds"].items():
+    for name, milliseconds in result("learned_frame_times")["milliseconds"].items():
         found.setdefault(name, {})[TIME] = f"{milliseconds:,.0f} ms"
     return dict(sorted(found.items()))
 
@@ -144,7 +144,7 @@ anew.
 
 def backbones_page() -> str:
     """What backbones can do, and what they cost."""
-    models = json.loads((RESULTS / "backbones.json").read_text())["models"]
+    models = result("backbones")["models"]
     by_backbone: dict[str, list[str]] = {}
     for name, row in models.items():
         by_backbone.setdefault(row["backbone"], []).append(name)
@@ -273,10 +273,10 @@ def _benchmark_table(name: str, slug: str) -> str:
     path = RESULTS / f"side_by_side_{name}.json"
     if not path.is_file():
         return "Not run.\n"
-    result = Result.model_validate_json(path.read_bytes())
+    found = Result.model_validate_json(path.read_bytes())
     if slug == "headline":
-        return "".join(f"> {line}\n>\n" for line in [*result.headline, *result.warnings])
-    block = next(block for block in result.blocks() if block.slug == slug)
+        return "".join(f"> {line}\n>\n" for line in [*found.headline, *found.warnings])
+    block = next(block for block in found.blocks() if block.slug == slug)
     if isinstance(block, Forest):
         rows: list[list[Cell]] = [[row.group, row.label, row.estimate] for row in block.rows]
         unit: Literal["number", "percent"] = "percent" if block.percent else "number"
@@ -315,7 +315,7 @@ def _readme_rewards() -> str:
 
 
 def _readme_truth() -> str:
-    steps = json.loads((RESULTS / "technical_truth.json").read_text())["right_steps"]
+    steps = result("technical_truth")["right_steps"]
     defects = list(steps["held out"]["technical"])[:5]
     shares = [(group, *(f"{steps[group]['technical'][d]:.0%}" for d in defects)) for group in ("fitted", "held out")]
     return as_table(("Clips", *defects), shares)

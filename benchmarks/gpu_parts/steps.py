@@ -102,8 +102,8 @@ def measured(published: Published, shapes: list[FilmShape], way: Way, setting: S
         hpsv2(setting, torch.bfloat16, "segments:4", "attenuate:1.0"),
         PeakMemory(torch.device(setting.device)),
     )
+    words = random_words(generator, published.words)
     for shape in shapes:
-        words = random_words(generator, published.words)
         bench, group = set_up(generator, reward, OBJECTIVE, STEPS, shape, words=words, device=setting.device)
         forget(setting.device)
         peak.start()
