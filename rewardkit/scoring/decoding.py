@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import torch
 
@@ -20,7 +22,10 @@ from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.journal import first_line
 from rewardkit.scoring.prompts import ScoreItem
 from rewardkit.types import Frames
-from rewardkit.video import VideoFile, VideoInfo, open_video
+from rewardkit.video import Decoders, FrameReader, Limits, VideoInfo, open_video
+
+Opener = Callable[[str | Path], AbstractContextManager[FrameReader]]
+"""What opens a video: here, or in another process."""
 
 BYTES_AHEAD = 2**30
 """How much is decoded ahead of the reward; a minute of 1080p is several times as much, and is then decoded alone."""
@@ -66,34 +71,55 @@ def decode_ahead(
     num_workers: int,
     alter: Alteration | None = None,
     pinned: bool = False,
+    limits: Limits | None = None,
 ) -> Iterator[Decoded]:
     """The items decoded, in order. Ahead are at most sixteen, or two a worker, and fewer where videos are large.
 
     Pinned frames are in memory that a GPU copies from by itself, so that nobody waits for the copy.
     """
+    with opener(limits or Limits()) as opens:
+        yield from _decode_ahead(items, num_workers, partial(decode, reward, seed, alter, pinned, opens))
+
+
+@contextmanager
+def opener(limits: Limits) -> Iterator[Opener]:
+    """What opens videos within `limits`."""
+    if limits.isolated:
+        with Decoders(limits) as decoders:
+            yield decoders.open
+    else:
+        yield partial(open_video, max_pixels=limits.max_pixels, max_frames=limits.max_frames)
+
+
+def _decode_ahead(
+    items: Iterable[KeyedItem], num_workers: int, decode_one: Callable[[KeyedItem], Decoded]
+) -> Iterator[Decoded]:
     waiting: deque[Future[Decoded]] = deque()
     remaining = iter(items)
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
     try:
         for keyed in islice(remaining, num_workers):
-            waiting.append(pool.submit(_decode, keyed, reward, seed, alter, pinned))
+            waiting.append(pool.submit(decode_one, keyed))
         while waiting:
             decoded = waiting.popleft().result()
             size = decoded.frames.nbytes if decoded.frames is not None else 0
             room = max(1, min(max(2 * num_workers, VIDEOS_AHEAD), BYTES_AHEAD // max(1, size)))
             for keyed in islice(remaining, max(0, room - len(waiting))):
-                waiting.append(pool.submit(_decode, keyed, reward, seed, alter, pinned))
+                waiting.append(pool.submit(decode_one, keyed))
             yield decoded
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(keyed: KeyedItem, reward: Reward, seed: int, alter: Alteration | None, pinned: bool) -> Decoded:
+def decode(
+    reward: Reward, seed: int, alter: Alteration | None, pinned: bool, opens: Opener, keyed: KeyedItem
+) -> Decoded:
+    """The frames of one video that `reward` looks at; what goes wrong is said in it."""
     start = time.perf_counter()
     info = None
     try:
         _check_prompt(keyed.item, reward)
-        with open_video(keyed.item.path) as video:
+        with opens(keyed.item.path) as video:
             while info != video.info:  # a file that announces other frames than it has is corrected while it is read
                 info = video.info
                 plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))
@@ -117,7 +143,7 @@ def _decode(keyed: KeyedItem, reward: Reward, seed: int, alter: Alteration | Non
         )
 
 
-def _read(video: VideoFile, plan: FramePlan, alter: Alteration | None) -> Frames:
+def _read(video: FrameReader, plan: FramePlan, alter: Alteration | None) -> Frames:
     if alter is None:
         return video.read(plan.index[0].tolist())
     return alter.pictures(video.read(alter.order(video.info.num_frames)[plan.index[0]].tolist()))

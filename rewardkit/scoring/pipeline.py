@@ -18,6 +18,7 @@ from rewardkit.scoring.decoding import Decoded, KeyedItem, decode_ahead, millise
 from rewardkit.scoring.journal import first_line
 from rewardkit.scoring.rows import PartScore, ScoreRow
 from rewardkit.types import Frames
+from rewardkit.video import Limits
 
 AUTO_PIXELS = 2**24
 AUTO_FRAMES = 64
@@ -54,6 +55,7 @@ def score_items(
     num_workers: int = 2,
     device: torch.device | None = None,
     alter: Alteration | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[ScoreRow]:
     """One row a video, in order. What goes wrong with a video stands in its row; the others are scored.
 
@@ -61,7 +63,7 @@ def score_items(
     changes a score. What is decoded ahead takes a gigabyte at most, or is one video.
     """
     size, where = BatchSize(batch_size), device or torch.device("cpu")
-    decoded = decode_ahead(items, reward, seed, num_workers, alter, pinned=where.type == "cuda")
+    decoded = decode_ahead(items, reward, seed, num_workers, alter, where.type == "cuda", limits)
     for batch in _batches(decoded, size):
         yield from _score_batch(batch, reward, size, where)
 

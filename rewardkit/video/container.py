@@ -38,11 +38,11 @@ class ContainerFile(VideoFile):
     decoded once when opened.
     """
 
-    def __init__(self, path: Path, decoder_threads: int, max_pixels: int) -> None:
+    def __init__(self, path: Path, decoder_threads: int, max_pixels: int, max_frames: int | None = None) -> None:
         check_complete(path)
         self.path = path
-        self._threads, self._max_pixels = decoder_threads, max_pixels
-        self._timeline = survey(path, self._reopen)
+        self._threads, self._max_pixels, self._max_frames = decoder_threads, max_pixels, max_frames
+        self._timeline = survey(path, self._reopen, max_frames)
         self._decoder = self._reopen()
         self._next = 0
         try:
@@ -133,7 +133,7 @@ class ContainerFile(VideoFile):
         if self._timeline.keys:
             self._timeline = replace(self._timeline, keys=(), key_times=())
         else:
-            self._timeline = survey_by_decoding(self.path, self._reopen, self._timeline.sound_from)
+            self._timeline = survey_by_decoding(self.path, self._reopen, self._timeline.sound_from, self._max_frames)
         self._frames, self._next = self._play_from(0), 0
 
     def _reopen(self) -> Decoder:

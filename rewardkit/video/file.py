@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 import torch
@@ -51,8 +52,14 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
         )
 
 
-class VideoFile(ABC):
-    """One open video. Use it as a context manager, from one thread at a time.
+def check_length(path: Path, num_frames: int, max_frames: int | None) -> None:
+    """Refuse a video of more than `max_frames` frames."""
+    if max_frames is not None and num_frames > max_frames:
+        raise unreadable(path, f"has more than {max_frames} frames, which is the limit: cut it, or raise --max-frames")
+
+
+class FrameReader(ABC):
+    """One open video, here or in another process. Use it as a context manager, from one thread at a time.
 
     Attributes:
         path: the file or folder.
@@ -62,6 +69,26 @@ class VideoFile(ABC):
 
     path: Path
     info: VideoInfo
+
+    @abstractmethod
+    def read(self, index: Sequence[int]) -> Frames:
+        """Exactly the frames at `index`, in that order: uint8 RGB, (len(index), 3, height, width)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class VideoFile(FrameReader):
+    """A video that is read here."""
 
     def read(self, index: Sequence[int]) -> Frames:
         """Exactly the frames at `index`, in that order: uint8 RGB, (len(index), 3, height, width).
@@ -95,15 +122,3 @@ class VideoFile(ABC):
 
         A number given twice counts with its last picture.
         """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the file."""
-
-    def __enter__(self) -> VideoFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -12,17 +12,17 @@ from torch import Tensor
 from rewardkit.errors import UnreadableVideoError
 from rewardkit.video.arrays import ARRAY_SUFFIXES, ArrayFile
 from rewardkit.video.container import CONTAINER_SUFFIXES, ContainerFile
-from rewardkit.video.file import VideoFile, unreadable
+from rewardkit.video.file import VideoFile, check_length, unreadable
+from rewardkit.video.limits import MAX_PIXELS
 from rewardkit.video.pictures import AnimatedWebp, PictureFolder
 
 VIDEO_SUFFIXES: frozenset[str] = CONTAINER_SUFFIXES | ARRAY_SUFFIXES | {".webp"}
 """Every single-file format that `open_video` reads: lower case, with the dot."""
 
-MAX_PIXELS = 8192 * 8192
-"""Largest frame read by default: 192 MiB as RGB."""
 
-
-def open_video(path: str | Path, *, decoder_threads: int = 1, max_pixels: int = MAX_PIXELS) -> VideoFile:
+def open_video(
+    path: str | Path, *, decoder_threads: int = 1, max_pixels: int = MAX_PIXELS, max_frames: int | None = None
+) -> VideoFile:
     """Opens a video file, a folder of pictures, or an array of frames, and finds its length and size.
 
     The reader is chosen by the suffix: .npy, .pt and .webp have their own, everything else goes to FFmpeg,
@@ -30,7 +30,7 @@ def open_video(path: str | Path, *, decoder_threads: int = 1, max_pixels: int = 
     before 10). Where frames have transparent parts (GIF, WebP, PNG), these become white, as on a web page.
 
     `decoder_threads` speeds up one large video; for many videos, one thread each in a pool is faster.
-    `max_pixels` bounds one frame and is checked before it is allocated.
+    `max_pixels` bounds one frame and is checked before it is allocated, `max_frames` the length of the whole video.
 
     A file that announces its length (MP4, Matroska, AVI, WebP, GIF) and is shorter is refused as a whole, for as a
     shorter video it would be scored on other frames. A transport stream announces none: it has the frames that
@@ -39,7 +39,16 @@ def open_video(path: str | Path, *, decoder_threads: int = 1, max_pixels: int = 
     Raises UnreadableVideoError, with what is wrong, for anything that cannot be read: missing, empty, cut
     short, not a video, no video stream, no frames, a device or pipe.
     """
-    path = Path(path)
+    video = _reader(Path(path), decoder_threads, max_pixels, max_frames)
+    try:
+        check_length(video.path, video.info.num_frames, max_frames)
+    except BaseException:
+        video.close()
+        raise
+    return video
+
+
+def _reader(path: Path, decoder_threads: int, max_pixels: int, max_frames: int | None) -> VideoFile:
     if _is_folder(path):
         return PictureFolder(path, max_pixels)
     suffix = path.suffix.lower()
@@ -47,7 +56,7 @@ def open_video(path: str | Path, *, decoder_threads: int = 1, max_pixels: int = 
         return ArrayFile(path, max_pixels)
     if suffix == ".webp":
         return AnimatedWebp(path, max_pixels)
-    return ContainerFile(path, decoder_threads, max_pixels)
+    return ContainerFile(path, decoder_threads, max_pixels, max_frames)
 
 
 def read_video(path: str | Path, frames: Sequence[int] | None = None) -> Float[Tensor, "frame 3 height width"]:

@@ -6,11 +6,12 @@ from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
-from rewardkit.video.file import unreadable
+from rewardkit.video.file import check_length, unreadable
 from rewardkit.video.stream import Decoder, VideoPacket
 
 # For others (VP8 hides frames, MPEG-2 codes fields apart, ...) only decoding tells how many frames there are.
@@ -60,20 +61,24 @@ class Stamp(NamedTuple):
     doubtful: bool
 
 
-def survey(path: Path, reopen: Callable[[], Decoder]) -> Timeline:
-    """Finds the timeline of a file: from its packets where they can be believed, else by decoding it once."""
+def survey(path: Path, reopen: Callable[[], Decoder], max_frames: int | None) -> Timeline:
+    """Finds the timeline of a file: from its packets where they can be believed, else by decoding it once.
+
+    No more packets or frames are looked at than the limit allows.
+    """
     with closing(reopen()) as decoder:
         stream = decoder.stream
         codec, container = stream.codec_context.name, stream.container.format.name
-        stamps = [_stamp(packet, codec) for packet in decoder.packets()]
+        stamps = [_stamp(packet, codec) for packet in islice(decoder.packets(), _enough(max_frames))]
         damage = decoder.damage
     if damage is not None:
         raise unreadable(path, f"is damaged, reading stops after {len(stamps)} packets: {damage}")
     if not stamps:
         raise unreadable(path, "has a video stream without any frames")
+    check_length(path, len(stamps), max_frames)
     sound_from = _sound_from(stamps)
     if codec not in ONE_FRAME_A_PACKET or sound_from > -inf or not _believable(stamps):
-        return survey_by_decoding(path, reopen, sound_from)
+        return survey_by_decoding(path, reopen, sound_from, max_frames)
     pts = sorted(stamp.pts for stamp in stamps if stamp.shown and stamp.pts is not None)
     number = {time: place for place, time in enumerate(pts)}
     # these two look a time up among presentation times, all others among decoding times
@@ -86,18 +91,26 @@ def survey(path: Path, reopen: Callable[[], Decoder]) -> Timeline:
     return Timeline(tuple(pts), sound_from, tuple(sorted(keys)), tuple(keys[key] for key in sorted(keys)))
 
 
-def survey_by_decoding(path: Path, reopen: Callable[[], Decoder], sound_from: float) -> Timeline:
+def survey_by_decoding(
+    path: Path, reopen: Callable[[], Decoder], sound_from: float, max_frames: int | None
+) -> Timeline:
     """Finds the timeline by decoding the whole file; `sound_from` as in Timeline.
 
     A last packet that cannot be decoded is where the recording was cut off; any earlier one is damage.
     """
     with closing(reopen()) as decoder:
-        pts = tuple(frame.pts for frame in decoder.frames(sound_from))
+        pts = tuple(frame.pts for frame in islice(decoder.frames(sound_from), _enough(max_frames)))
+        check_length(path, len(pts), max_frames)
         if decoder.damage is not None and not decoder.cut:
             raise unreadable(path, f"is damaged after frame {len(pts)}: {decoder.damage}")
     if not pts:
         raise unreadable(path, "has no frame that can be decoded")
     return Timeline(pts, sound_from, exact=True)
+
+
+def _enough(max_frames: int | None) -> int | None:
+    """How many to look at to know whether there are too many."""
+    return None if max_frames is None else max_frames + 1
 
 
 def _stamp(packet: VideoPacket, codec: str) -> Stamp:

@@ -72,8 +72,8 @@ def test_lying_key_frame_table_does_not_give_wrong_frames(h264_clip: Path, tmp_p
 
 @pytest.mark.parametrize("wrong", ["one frame too many", "one frame too few"])
 def test_decoding_wins_over_the_list_of_packets(h264_clip: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    def misled(path: Path, reopen: Callable[[], Decoder]) -> Timeline:
-        right = survey(path, reopen)
+    def misled(path: Path, reopen: Callable[[], Decoder], max_frames: int | None) -> Timeline:
+        right = survey(path, reopen, max_frames)
         times = (*right.pts[:50], *((right.pts[49] + 1,) if wrong == "one frame too many" else ()))  # type: ignore[operator]
         rest = right.pts[50:] if wrong == "one frame too many" else right.pts[51:]
         return replace(right, pts=(*times, *rest), keys=(), key_times=())

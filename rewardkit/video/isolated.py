@@ -1,0 +1,175 @@
+"""Reads videos in other processes, which may crash, hang or run out of memory without harm to this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from rewardkit.errors import RewardkitError, UnreadableVideoError
+from rewardkit.types import Frames
+from rewardkit.video.file import FrameReader, VideoInfo, unreadable
+from rewardkit.video.limits import Limits
+
+LONGEST_ANSWER = 1 << 16
+FILES_A_PROCESS = 1000
+"""After so many a process is replaced, so that what a decoder leaks does not add up."""
+
+
+class Decoders:
+    """Processes that read videos, as many as are in use at once. Use as a context manager; safe to share by threads."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._idle: list[DecoderProcess] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> Decoders:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._closed = True
+            for process in self._idle:
+                process.stop()
+
+    @contextmanager
+    def open(self, path: str | Path) -> Iterator[FrameReader]:
+        """A video, read in a process that has nothing else to do; as `open_video`.
+
+        Raises:
+            UnreadableVideoError: also where reading crashes, or takes longer than the limit.
+        """
+        with self._lock:
+            process = self._idle.pop() if self._idle else None
+        process = process or DecoderProcess(self._limits)
+        try:
+            with process.timed():
+                yield IsolatedVideo(process, Path(path))
+        finally:
+            with self._lock:
+                if process.usable and not self._closed:
+                    self._idle.append(process)
+                else:
+                    process.stop()
+
+
+class DecoderProcess:
+    """One process, and how to talk to it; from one thread at a time.
+
+    Raises:
+        RewardkitError: it cannot be started.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        words = [sys.executable, "-m", "rewardkit.video.decoder_process", limits.model_dump_json()]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+        # a session of its own: Ctrl-C is for the run, which ends this process
+        self._child = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        )
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._requests, self._answers = self._child.stdin, self._child.stdout
+        self._timeout, self._late, self._files = limits.timeout, False, 0
+        if not self._answers.readline():
+            self.stop()
+            raise RewardkitError(f"cannot start a process that reads videos: {' '.join(words[:3])} ended at once")
+
+    @property
+    def usable(self) -> bool:
+        """Whether another video may be read."""
+        return self._child.poll() is None and not self._late and self._files < FILES_A_PROCESS
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._child.kill()
+        self._child.wait()
+        with suppress(OSError):  # of a request that nobody will read
+            self._requests.close()
+        self._answers.close()
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """In here the process is ended once the time for a video is over."""
+        self._files += 1
+        watch = threading.Timer(self._timeout, self._end_late) if self._timeout is not None else None
+        if watch is not None:
+            watch.start()
+        try:
+            yield
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    def ask(self, path: Path, request: Mapping[str, object]) -> dict[str, Any]:
+        """The answer to a request about the video at `path`.
+
+        Raises:
+            UnreadableVideoError: what the process says is wrong with it, or that it has ended over it.
+        """
+        try:
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+            line = self._answers.readline(LONGEST_ANSWER)
+        except OSError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise unreadable(path, self._how_it_ended())
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def pixels(self, path: Path, shape: tuple[int, ...]) -> Frames:
+        """What follows an answer: frames of this shape."""
+        frames = np.empty(shape, dtype=np.uint8)
+        if self._answers.readinto(frames.data.cast("B")) < frames.nbytes:  # type: ignore[attr-defined]
+            raise unreadable(path, self._how_it_ended())
+        return torch.from_numpy(frames)
+
+    def _end_late(self) -> None:
+        self._late = True
+        self._child.kill()
+
+    def _how_it_ended(self) -> str:
+        code = self._child.wait()
+        if self._late:
+            return f"takes longer to read than the limit of {self._timeout:g} seconds"
+        ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"ends the process that reads it ({ended}): it is damaged, or too large for this machine's memory"
+
+
+class IsolatedVideo(FrameReader):
+    """A video that another process reads."""
+
+    def __init__(self, process: DecoderProcess, path: Path) -> None:
+        self.path, self._process = path, process
+        self._ask({"open": os.fsencode(path.absolute()).hex()})
+
+    def read(self, index: Sequence[int]) -> Frames:
+        """As FrameReader.read."""
+        self._ask({"read": list(index)})
+        return self._process.pixels(self.path, (len(index), 3, self.info.height, self.info.width))
+
+    def close(self) -> None:
+        """Nothing to let go of: the process closes this video when it opens the next."""
+
+    def _ask(self, request: Mapping[str, object]) -> None:
+        answer = self._process.ask(self.path, request)
+        if "info" in answer:
+            self.info = VideoInfo(**answer["info"])
+        if "error" in answer:
+            raise UnreadableVideoError(answer["error"])
