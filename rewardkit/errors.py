@@ -90,3 +90,8 @@ class NothingToDoError(RewardkitError):
     """No input matched."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """An exception's message as one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

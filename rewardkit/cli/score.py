@@ -32,9 +32,12 @@ def score(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help=".jsonl, .csv or .parquet; without it rows go to stdout."),
+        str | None,
+        typer.Option(
+            "--out", "-o", help=".jsonl, .csv, .parquet, or a folder or s3://... of files; without it rows go to stdout."
+        ),
     ] = None,
+    shards: Annotated[str | None, typer.Option(help="Files in such a folder: jsonl, parquet. [default: jsonl]")] = None,
     prompts: Annotated[
         str | None,
         typer.Option(help="CSV, TSV, JSONL or JSON file; or sidecar, filename, none. [default: sidecars if any]"),
@@ -68,6 +71,22 @@ def score(
     batch_size: Annotated[str | None, typer.Option(help="Frames scored at once, or auto. [default: auto]")] = None,
     num_workers: Annotated[str | None, typer.Option(help="Threads that decode, or auto. [default: auto]")] = None,
     seed: Annotated[int | None, typer.Option(help="For random frames. [default: 0]")] = None,
+    engine: Annotated[str | None, typer.Option(help="What does the work: local, ray. [default: local]")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a cluster of Ray. [default: RAY_ADDRESS, or this machine]")
+    ] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Refuse larger frames. [default: 67108864]")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Refuse longer videos. [default: any length]")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds to read a video in; switches --isolate on. [default: any time]")
+    ] = None,
+    isolate: Annotated[
+        bool | None, typer.Option("--isolate/--no-isolate", help="Read videos in processes that may crash.")
+    ] = None,
+    allow_outside: Annotated[
+        bool | None,
+        typer.Option("--allow-outside/--no-allow-outside", help="Let manifests name videos outside their folder."),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,6 +99,8 @@ def score(
         "frames": frames, "weights": weights, "reduce": reduce,
         "overwrite": overwrite, "retry_failed": retry_failed, "limit": limit, "seed": seed,
         "device": device, "dtype": dtype, "batch_size": batch_size, "num_workers": num_workers,
+        "shards": shards, "engine": engine, "ray_address": ray_address, "allow_outside": allow_outside,
+        "max_pixels": max_pixels, "max_frames": max_frames, "timeout": timeout, "isolate": isolate,
     }  # fmt: skip
     settings = load_config(ScoreConfig, config, typed)
     if not settings.source:
@@ -95,9 +116,12 @@ def _score(settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
     from rewardkit.reducers.create import create_reward
     from rewardkit.scoring.folder import score_folder
     from rewardkit.scoring.journal import row_line
+    from rewardkit.video.limits import Limits
 
-    chosen = settings.model_dump(exclude={"frames", "weights", "reduce", "reward"})
+    chosen = settings.model_dump(exclude={"frames", "weights", "reduce", "reward", *Limits.model_fields})
     parts = settings.model_dump(include={"frames", "weights", "reduce", "device", "dtype"})
+    if settings.engine == "ray":
+        parts["device"] = "cpu"  # the actors' is the one that counts
     reward = create_reward(settings.reward, **parts)
     rows_out = sys.stdout.buffer
     with ScoreProgress(quiet) as progress, contextlib.redirect_stdout(sys.stderr):  # a reward may print
@@ -109,7 +133,7 @@ def _score(settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
             progress(row, done, total)
 
         try:
-            table = score_folder(reward=reward, progress=show, **chosen)
+            table = score_folder(reward=reward, progress=show, limits=settings.limits, **chosen)
         except KeyboardInterrupt:
             typer.echo(_how_to_resume(settings, progress), err=True)
             raise typer.Exit(130) from None

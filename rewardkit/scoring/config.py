@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+
+from rewardkit.scoring.row_folder import ShardFormat
+from rewardkit.video.limits import MAX_PIXELS, Limits
+
+Engine = Literal["local", "ray"]
 
 
 class ScoreConfig(BaseModel):
@@ -20,7 +24,8 @@ class ScoreConfig(BaseModel):
     reduce: str | None = None
     prompts: str = "auto"
     prompt: str | None = None
-    out: Path | None = None
+    out: str | None = None
+    shards: ShardFormat = "jsonl"
     overwrite: bool = False
     retry_failed: bool = False
     limit: PositiveInt | None = None
@@ -29,3 +34,15 @@ class ScoreConfig(BaseModel):
     batch_size: PositiveInt | Literal["auto"] = "auto"
     num_workers: PositiveInt | Literal["auto"] = "auto"
     seed: int = 0
+    engine: Engine = "local"
+    ray_address: str | None = None
+    allow_outside: bool = False
+    max_pixels: PositiveInt = MAX_PIXELS
+    max_frames: PositiveInt | None = None
+    timeout: PositiveFloat | None = None
+    isolate: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """What a video may cost."""
+        return Limits(**self.model_dump(include=set(Limits.model_fields)))

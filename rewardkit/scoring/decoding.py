@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from rewardkit.errors import BadInputError, RewardkitError
+from rewardkit.errors import BadInputError, RewardkitError, first_line
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.altering import Alteration
-from rewardkit.scoring.journal import first_line
 from rewardkit.scoring.prompts import ScoreItem
+from rewardkit.storage import here
 from rewardkit.types import Frames
 from rewardkit.video import Decoders, FrameReader, Limits, VideoInfo, open_video
 
@@ -37,7 +37,7 @@ BYTES_PINNED = 2**28
 """Of one video at most; the system cannot use what is pinned otherwise, and torch keeps it for the next."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KeyedItem:
     """A video to score and the key that its row will have."""
 
@@ -119,7 +119,7 @@ def decode(
     info = None
     try:
         _check_prompt(keyed.item, reward)
-        with opens(keyed.item.path) as video:
+        with here(keyed.item.path) as path, opens(path) as video:
             while info != video.info:  # a file that announces other frames than it has is corrected while it is read
                 info = video.info
                 plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 import rewardkit
+from rewardkit import storage
 from rewardkit.reducers.normalisation import Normalised
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import FrozenModel
@@ -52,7 +53,8 @@ def make_header(
 
 def row_key(item: ScoreItem, fingerprint: str) -> str:
     """The key of a video's row: changes with path, name, size, time of change, prompt and fingerprint."""
-    return _digest([os.path.abspath(item.path), item.name, _state_of(item.path), item.prompt, fingerprint])
+    state = list(item.state) or _state_of(item.path)
+    return _digest([storage.absolute(item.path), item.name, state, item.prompt, fingerprint])
 
 
 def versions() -> dict[str, str]:
@@ -66,8 +68,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _state_of(path: str) -> list[int]:
+def _state_of(path: str) -> list[int | str]:
     """Size and time of change; of a folder of pictures, of all its files together."""
+    if storage.is_url(path):
+        found = storage.stat(path)
+        return list(found.state) if found else []
     try:
         if not os.path.isdir(path):
             state = os.stat(path)

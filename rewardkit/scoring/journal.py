@@ -12,7 +12,8 @@ from typing import IO, Literal
 
 from pydantic import ValidationError
 
-from rewardkit.errors import OutputError
+from rewardkit import storage
+from rewardkit.errors import OutputError, first_line
 from rewardkit.files import replacing
 from rewardkit.scoring.rows import ScoreHeader, ScoreRow
 
@@ -20,6 +21,8 @@ try:
     import fcntl
 except ImportError:  # Windows has no flock: there two runs writing one file are not caught
     fcntl = None  # type: ignore[assignment]
+
+Status = Literal["ok", "error"]
 
 
 def header_path(journal: Path) -> Path:
@@ -67,16 +70,52 @@ def row_line(row: ScoreRow) -> bytes:
         return json.dumps(fields, allow_nan=False).encode() + b"\n"
 
 
-def first_line(error: BaseException) -> str:
-    """An exception's message as one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+class CountedRows:
+    """Decides row by row which of those that are there count for a run.
+
+    Not counted are rows of a video whose file or prompt changed, a second row of one video, and, with `retry_failed`,
+    failed ones. Rows of videos that are not wanted now count.
+
+    Args:
+        root: the folder that relative paths of rows start from.
+        wanted: absolute path to key of every video of this run.
+        retry_failed: whether failed videos are tried again.
+    """
+
+    def __init__(self, root: str, wanted: Mapping[str, str], retry_failed: bool) -> None:
+        self.status: dict[str, Status] = {}
+        self._root, self._wanted, self._retry_failed = root, wanted, retry_failed
+        self._seen: set[str] = set()
+
+    def take(self, row: ScoreRow) -> bool:
+        """Whether it counts."""
+        video = storage.absolute(row.path, self._root)
+        again = self._retry_failed and row.status == "error" and video in self._wanted
+        if video in self._seen or self._wanted.get(video, row.key) != row.key or again:
+            return False
+        self._seen.add(video)
+        self.status[row.key] = row.status
+        return True
+
+
+def check_same(place: Path | str, there: ScoreHeader, header: ScoreHeader) -> None:
+    """Refuses to put rows beside those of another reward.
+
+    Raises:
+        OutputError: those in `place` are.
+    """
+    if there.fingerprint != header.fingerprint:
+        raise OutputError(
+            f"{place} holds rows of {there.reward} made by other settings, code or weights than "
+            f"{header.reward} now has: give another --out, or --overwrite"
+        )
 
 
 class Journal:
     """An open file of rows. Use as a context manager; `append` returns once the row is with the operating system.
 
     Attributes:
-        status: for every row in the file, key to status.
+        status: for every row that was there and counts, key to status.
     """
 
     def __init__(self, path: Path, header: ScoreHeader, overwrite: bool = False) -> None:
@@ -86,7 +125,8 @@ class Journal:
             OutputError: it cannot be written, is being written by another run, or holds rows of another reward.
         """
         self.path = path
-        self.status: dict[str, Literal["ok", "error"]] = {}
+        self.status: dict[str, Status] = {}
+        self._appended = 0
         if path.exists() and not path.is_file():
             raise OutputError(f"cannot write {path}: it is no regular file")
         try:
@@ -108,18 +148,18 @@ class Journal:
             with replacing(header_path(self.path)) as draft:
                 draft.write_text(header.model_dump_json(indent=2) + "\n", encoding="utf-8")
             return
-        there = read_header(self.path)
-        if there.fingerprint != header.fingerprint:
-            raise OutputError(
-                f"{self.path} holds rows of {there.reward} made by other settings, code or weights than "
-                f"{header.reward} now has: give another --out, or --overwrite"
-            )
+        check_same(self.path, read_header(self.path), header)
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    @property
+    def header(self) -> ScoreHeader:
+        """What the rows that are there share."""
+        return read_header(self.path)
 
     def _lock(self) -> None:
         if fcntl is None:
@@ -136,26 +176,10 @@ class Journal:
             raise OutputError(f"another run has just rewritten {self.path}: run the same command again")
 
     def keep_only(self, wanted: Mapping[str, str], retry_failed: bool) -> None:
-        """Drops rows that must be made again, then knows the rest.
-
-        Dropped are a torn last line, rows of a video whose file or prompt changed, a second row of one video, and,
-        with `retry_failed`, failed ones. Rows of videos that are not wanted now are kept.
-
-        Args:
-            wanted: absolute path to key of every video of this run.
-            retry_failed: whether failed videos are tried again.
-        """
-        root = read_header(self.path).cwd
-        seen: set[str] = set()
-        dropped: set[int] = set()
-        for number, row in enumerate(read_rows(self.path)):
-            video = os.path.abspath(os.path.join(root, row.path))
-            again = retry_failed and row.status == "error" and video in wanted
-            if video in seen or wanted.get(video, row.key) != row.key or again:
-                dropped.add(number)
-            else:
-                seen.add(video)
-                self.status[row.key] = row.status
+        """Drops a torn last line and the rows that do not count, see CountedRows, then knows the rest."""
+        counted = CountedRows(self.header.cwd, wanted, retry_failed)
+        dropped = {number for number, row in enumerate(read_rows(self.path)) if not counted.take(row)}
+        self.status = counted.status
         if dropped:
             self._rewrite_without(dropped)
         else:
@@ -183,10 +207,10 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._file.truncate(end)
             raise OutputError(
-                f"cannot write {self.path}: {error.strerror}; {len(self.status)} rows are safe, "
+                f"cannot write {self.path}: {error.strerror}; {len(self.status) + self._appended} rows are safe, "
                 "make room and run the same command to go on"
             ) from None
-        self.status[row.key] = row.status
+        self._appended += 1
 
 
 def _whole_lines(journal: Path) -> Iterator[tuple[int, bytes]]:

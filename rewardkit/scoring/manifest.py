@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewardkit import storage
 from rewardkit.errors import UsageError
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".json"})
@@ -16,15 +17,28 @@ PATH_COLUMNS = ("path", "video", "video_path", "file", "file_name", "filename")
 PROMPT_COLUMNS = ("prompt", "caption", "text")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestEntry:
     """One line of a manifest: a video's path as written there, and its prompt ('' where the field is empty)."""
 
     path: str
     prompt: str
 
+    def located(self, manifest: str | Path, allow_outside: bool = False) -> str:
+        """Where the video is, for a path in a manifest starts from the manifest's folder.
 
-def read_manifest(manifest: Path) -> list[ManifestEntry]:
+        Raises:
+            UsageError: out of that folder, by `..`, a link or a path that starts elsewhere, which is not allowed.
+        """
+        if not allow_outside and storage.leads_out(str(manifest), self.path):
+            raise UsageError(
+                f"{manifest}: {self.path!r} leads out of the manifest's folder: move the manifest there, or give "
+                "--allow-outside (allow_outside=True) if you trust it"
+            )
+        return storage.beside(str(manifest), self.path)
+
+
+def read_manifest(manifest: str | Path) -> list[ManifestEntry]:
     """The entries of a manifest, in order; a line that stands twice counts once.
 
     CSV and TSV have a header line, JSONL one object a line, JSON a list of objects or one object of path: prompt.
@@ -35,7 +49,7 @@ def read_manifest(manifest: Path) -> list[ManifestEntry]:
         UsageError: missing or unreadable file, missing columns, or two prompts for one video.
     """
     try:
-        text = manifest.read_text(encoding="utf-8-sig")
+        text = storage.read_bytes(str(manifest)).decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"no such prompts file: {manifest}; for one prompt for all videos use --prompt TEXT") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -48,9 +62,9 @@ def read_manifest(manifest: Path) -> list[ManifestEntry]:
     return [ManifestEntry(path, prompt) for path, prompt in entries.items()]
 
 
-def _records(manifest: Path, text: str) -> Iterator[tuple[str, object]]:
+def _records(manifest: str | Path, text: str) -> Iterator[tuple[str, object]]:
     """Where each record stands, and the record."""
-    suffix = manifest.suffix.lower()
+    suffix = Path(manifest).suffix.lower()
     if suffix in (".csv", ".tsv"):
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t", strict=True)
         try:

@@ -10,12 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rewardkit.errors import RewardFailedError, RewardkitError
+from rewardkit.errors import RewardFailedError, RewardkitError, first_line
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward, RewardDetail
 from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.decoding import Decoded, KeyedItem, decode_ahead, milliseconds_since
-from rewardkit.scoring.journal import first_line
 from rewardkit.scoring.rows import PartScore, ScoreRow
 from rewardkit.types import Frames
 from rewardkit.video import Limits
@@ -62,10 +61,17 @@ def score_items(
     Frames of random samplers are drawn from (seed, name of the video), so that neither order nor batch nor machine
     changes a score. What is decoded ahead takes a gigabyte at most, or is one video.
     """
-    size, where = BatchSize(batch_size), device or torch.device("cpu")
+    where = device or torch.device("cpu")
     decoded = decode_ahead(items, reward, seed, num_workers, alter, where.type == "cuda", limits)
+    yield from score_decoded(decoded, reward, BatchSize(batch_size), where)
+
+
+def score_decoded(
+    decoded: Iterable[Decoded], reward: Reward, size: BatchSize, device: torch.device
+) -> Iterator[ScoreRow]:
+    """One row a video that was decoded, in order."""
     for batch in _batches(decoded, size):
-        yield from _score_batch(batch, reward, size, where)
+        yield from _score_batch(batch, reward, size, device)
 
 
 def _batches(decoded: Iterable[Decoded], size: BatchSize) -> Iterator[list[Decoded]]:

@@ -13,8 +13,8 @@ from rewardkit.reducers.create import named_cards
 from rewardkit.reducers.sampling import SAMPLERS, FrameSampler
 from rewardkit.scoring.config import ScoreConfig
 from rewardkit.scoring.inputs import find_videos
+from rewardkit.scoring.output import Out
 from rewardkit.scoring.prompts import attach_prompts
-from rewardkit.scoring.table import ScoreTable, check_suffix, journal_path
 from rewardkit.spec import parse_part
 
 SHOWN = 5
@@ -62,10 +62,9 @@ def preview(settings: ScoreConfig) -> Preview:
         UsageError, NothingToDoError: as scoring would.
     """
     _check_choices(settings)
-    found = attach_prompts(find_videos(settings.source), settings.prompts, settings.prompt)
+    found = attach_prompts(find_videos(settings.source, settings.allow_outside), settings.prompts, settings.prompt)
     items = found.items[: settings.limit]
     needs_prompt = any(card.needs_prompt for card in named_cards(settings.reward))
-    there = journal_path(settings.out) if settings.out is not None else None
     return Preview(
         videos=[item.path for item in items],
         reward=settings.reward,
@@ -73,7 +72,7 @@ def preview(settings: ScoreConfig) -> Preview:
         prompt_sources=dict(Counter(item.prompt_source for item in items)),
         missing_prompts=[item.path for item in items if needs_prompt and not (item.prompt or "").strip()],
         unmatched_prompts=found.unmatched,
-        rows_in_out=len(ScoreTable(there)) if there is not None and there.exists() else 0,
+        rows_in_out=len(Out(settings.out, settings.shards, overwrite=False).there()) if settings.out else 0,
     )
 
 
@@ -85,7 +84,7 @@ def _check_choices(settings: ScoreConfig) -> None:
     choose_device(settings.device)
     choose_dtype(settings.dtype)
     if settings.out is not None:
-        check_suffix(settings.out)
+        Out(settings.out, settings.shards, overwrite=False)
 
 
 def _few(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewardkit import storage
 from rewardkit.errors import UsageError
 from rewardkit.scoring.inputs import FoundVideo
 from rewardkit.scoring.manifest import ManifestEntry, read_manifest
@@ -18,12 +19,12 @@ from rewardkit.scoring.rows import PromptSource
 KEYWORDS = ("auto", "sidecar", "filename", "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreItem:
     """One video to score.
 
     Attributes:
-        path, name: as in FoundVideo.
+        path, name, state: as in FoundVideo.
         prompt: None where there is none.
         problem: one sentence where the prompt was looked for and cannot be read.
     """
@@ -33,6 +34,7 @@ class ScoreItem:
     prompt: str | None
     prompt_source: PromptSource
     problem: str | None = None
+    state: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,45 +63,49 @@ def attach_prompts(
     if prompt is not None:
         if prompts != "auto":
             raise UsageError("give one prompt for all videos, or prompts for each, not both")
-        return PromptedVideos([ScoreItem(v.path, v.name, prompt, "literal") for v in videos], [])
+        return PromptedVideos([_item(video, prompt, "literal") for video in videos], [])
     if isinstance(prompts, Mapping):
-        return _match(videos, [ManifestEntry(path, text) for path, text in prompts.items()], Path())
+        return _match(videos, [ManifestEntry(path, text) for path, text in prompts.items()], "")
     if str(prompts) not in KEYWORDS:
-        return _match(videos, read_manifest(Path(prompts)), Path(prompts).parent)
+        return _match(videos, read_manifest(prompts), str(prompts))
     return PromptedVideos([_without_manifest(video, str(prompts)) for video in videos], [])
+
+
+def _item(video: FoundVideo, prompt: str | None, source: PromptSource, problem: str | None = None) -> ScoreItem:
+    return ScoreItem(video.path, video.name, prompt, source, problem, video.state)
 
 
 def _without_manifest(video: FoundVideo, keyword: str) -> ScoreItem:
     if keyword == "auto" and video.prompt is not None:
-        return ScoreItem(video.path, video.name, video.prompt, "manifest")
+        return _item(video, video.prompt, "manifest")
     if keyword == "filename":
         words = re.sub(r"-\d+$", "", Path(video.path).stem).replace("_", " ").strip()
-        return ScoreItem(video.path, video.name, words, "filename")
-    if keyword == "none":
-        return ScoreItem(video.path, video.name, None, "none")
-    beside = Path(os.path.splitext(os.path.abspath(video.path))[0] + ".txt")
+        return _item(video, words, "filename")
+    if keyword == "none" or video.has_text is False:
+        return _item(video, None, "none")
+    beside = f"{os.path.splitext(storage.absolute(video.path))[0]}.txt"
     try:
-        return ScoreItem(video.path, video.name, beside.read_text(encoding="utf-8-sig").strip(), "sidecar")
+        return _item(video, storage.read_bytes(beside).decode("utf-8-sig").strip(), "sidecar")
     except (FileNotFoundError, NotADirectoryError):
-        return ScoreItem(video.path, video.name, None, "none")
+        return _item(video, None, "none")
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            return ScoreItem(video.path, video.name, None, "none")  # no such name can exist
-        return ScoreItem(video.path, video.name, None, "sidecar", f"cannot read the prompt in {beside}: {error}")
+            return _item(video, None, "none")  # no such name can exist
+        return _item(video, None, "sidecar", f"cannot read the prompt in {beside}: {error}")
 
 
-def _match(videos: Sequence[FoundVideo], entries: Sequence[ManifestEntry], folder: Path) -> PromptedVideos:
+def _match(videos: Sequence[FoundVideo], entries: Sequence[ManifestEntry], manifest: str) -> PromptedVideos:
     """Pairs by full path (from the manifest's folder or from here), then by the position below the folder asked for."""
-    by_path = {os.path.abspath(place / entry.path): entry for entry in entries for place in (Path(), folder)}
+    by_path = {storage.absolute(storage.beside(place, e.path)): e for e in entries for place in ("", manifest)}
     by_name = {os.path.normpath(entry.path): entry for entry in entries}
     names = Counter(os.path.normpath(video.name) for video in videos)
     items, used = [], set()
     for video in videos:
         name = os.path.normpath(video.name)
-        entry = by_path.get(os.path.abspath(video.path)) or (by_name.get(name) if names[name] == 1 else None)
+        entry = by_path.get(storage.absolute(video.path)) or (by_name.get(name) if names[name] == 1 else None)
         if entry is None:
-            items.append(ScoreItem(video.path, video.name, None, "none"))
+            items.append(_item(video, None, "none"))
         else:
             used.add(entry.path)
-            items.append(ScoreItem(video.path, video.name, entry.prompt, "manifest"))
+            items.append(_item(video, entry.prompt, "manifest"))
     return PromptedVideos(items, [entry.path for entry in entries if entry.path not in used])

@@ -6,20 +6,18 @@ import csv
 import heapq
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from rewardkit.errors import MissingExtraError, OutputError, UsageError
+from rewardkit.errors import OutputError, UsageError
 from rewardkit.files import replacing
 from rewardkit.scoring.journal import header_path, read_header, read_rows
+from rewardkit.scoring.parquet import needs_pyarrow, write_parquet
+from rewardkit.scoring.row_folder import folder_header, folder_rows, names_folder
 from rewardkit.scoring.rows import ScoreHeader, ScoreRow
 
 TABLE_SUFFIXES = (".csv", ".parquet")
-ROWS_PER_GROUP = 4096
 
 
 class Summary(BaseModel):
@@ -34,21 +32,24 @@ class Summary(BaseModel):
 
 
 class ScoreTable:
-    """Rows in memory or in a file, all or those with `keys`; a file is read anew each time, so it takes no memory."""
+    """Rows in memory, in a file or in a folder of files, all or those with `keys`; files are read anew each time."""
 
-    def __init__(self, rows: list[ScoreRow] | Path, keys: frozenset[str] | None = None) -> None:
+    def __init__(self, rows: list[ScoreRow] | str | Path, keys: frozenset[str] | None = None) -> None:
         self._rows = rows
         self._keys = keys
 
     @classmethod
     def read(cls, path: str | Path) -> ScoreTable:
-        """The table that `score_folder` wrote to `path`.
+        """The table that `score_folder` wrote to `path`: a file, or a folder of files, here or in a store.
 
         Raises:
             UsageError: there is no such file.
+            OutputError: the folder holds no rows.
         """
-        path = Path(path)
-        journal = journal_path(path)
+        if names_folder(str(path)):
+            folder_header(str(path))
+            return cls(str(path))
+        journal = journal_path(Path(path))
         if not journal.is_file():
             raise UsageError(f"no scores in {path}: no such file as {journal}")
         return cls(journal)
@@ -56,13 +57,19 @@ class ScoreTable:
     @property
     def header(self) -> ScoreHeader | None:
         """What all rows share; None for rows in memory, or where the header file is gone."""
+        if isinstance(self._rows, str):
+            return folder_header(self._rows)
         if isinstance(self._rows, Path) and header_path(self._rows).exists():
             return read_header(self._rows)
         return None
 
     def __iter__(self) -> Iterator[ScoreRow]:
-        rows = read_rows(self._rows) if isinstance(self._rows, Path) else iter(self._rows)
-        return (row for row in rows if self._keys is None or row.key in self._keys)
+        return (row for row in self._all() if self._keys is None or row.key in self._keys)
+
+    def _all(self) -> Iterator[ScoreRow]:
+        if isinstance(self._rows, str):
+            return folder_rows(self._rows)
+        return read_rows(self._rows) if isinstance(self._rows, Path) else iter(self._rows)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -113,7 +120,7 @@ class ScoreTable:
             MissingExtraError: Parquet without pyarrow.
             OutputError: it cannot be written.
         """
-        write = _write_csv if path.suffix.lower() == ".csv" else _write_parquet
+        write = _write_csv if path.suffix.lower() == ".csv" else write_parquet
         with replacing(path) as draft:
             write(self, draft)
 
@@ -124,16 +131,16 @@ def journal_path(out: Path) -> Path:
 
 
 def check_suffix(out: Path) -> None:
-    """Refuses formats that rows cannot be written in.
+    """Refuses names of files that rows cannot be written in.
 
     Raises:
-        OutputError: unknown suffix.
+        OutputError: unknown suffix, or a file in a store.
         MissingExtraError: Parquet without pyarrow.
     """
     if out.suffix.lower() not in (".jsonl", *TABLE_SUFFIXES):
         raise OutputError(f"cannot write rows as {out.name}: take a name that ends in .jsonl, .csv or .parquet")
     if out.suffix.lower() == ".parquet":
-        _pyarrow()
+        needs_pyarrow()
 
 
 def _write_csv(rows: Iterable[ScoreRow], path: Path) -> None:
@@ -146,44 +153,3 @@ def _write_csv(rows: Iterable[ScoreRow], path: Path) -> None:
 
 def _cell(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-
-def _write_parquet(rows: Iterable[ScoreRow], path: Path) -> None:
-    pyarrow, parquet = _pyarrow()
-    kinds: dict[object, object] = {
-        float: pyarrow.float64(),
-        int: pyarrow.int64(),
-        bool: pyarrow.bool_(),
-        str: pyarrow.string(),
-    }
-    kinds |= {list[float]: pyarrow.list_(pyarrow.float64()), list[int]: pyarrow.list_(pyarrow.int64())}
-    columns = {name: _kind(field.annotation) for name, field in ScoreRow.model_fields.items()}
-    schema = pyarrow.schema([(name, kinds.get(kind, pyarrow.string())) for name, kind in columns.items()])
-    remaining = iter(rows)
-    with parquet.ParquetWriter(path, schema) as writer:
-        while chunk := [_parquet_record(row) for row in islice(remaining, ROWS_PER_GROUP)]:
-            writer.write_table(pyarrow.Table.from_pylist(chunk, schema))
-
-
-def _kind(annotation: object) -> object:
-    """The type of a field without its None."""
-    options = [option for option in get_args(annotation) if option is not type(None)]
-    return options[0] if len(options) == 1 and get_origin(annotation) is UnionType else annotation
-
-
-def _parquet_record(row: ScoreRow) -> dict[str, object]:
-    record = row.model_dump() | {"parts": json.dumps(row.model_dump()["parts"])}
-    return {key: _utf8(value) if isinstance(value, str) else value for key, value in record.items()}
-
-
-def _utf8(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()  # file names may hold bytes that are no text
-
-
-def _pyarrow() -> tuple[Any, Any]:  # pyarrow ships no types
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtraError("writing Parquet", "pyarrow", "parquet") from None
-    return pyarrow, parquet

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from rewardkit import storage
 from rewardkit.files import natural_order
 from rewardkit.video.completeness import check_complete
 from rewardkit.video.file import Picture, VideoFile, VideoInfo, check_size, unreadable
@@ -79,14 +80,13 @@ class AnimatedWebp(VideoFile):
                 yield number, _to_rgb(self.path, self._image)
 
 
-def is_animated_webp(path: Path) -> bool:
+def is_animated_webp(path: str | Path) -> bool:
     """Whether a .webp file is a film and not a still; False where it cannot be read.
 
     Source: the WebP container specification: bit 1 of the flags in the VP8X chunk, which comes first.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(21)
+        head = storage.read_bytes(str(path), most=21)
     except OSError:
         return False
     return len(head) == 21 and head[12:16] == b"VP8X" and bool(head[20] & 2)
