@@ -28,6 +28,9 @@ from .errors import (
     ConformanceError as ConformanceError,
 )
 from .errors import (
+    DecoderDiedError as DecoderDiedError,
+)
+from .errors import (
     MissingExtraError as MissingExtraError,
 )
 from .errors import (
@@ -38,6 +41,9 @@ from .errors import (
 )
 from .errors import (
     OutputError as OutputError,
+)
+from .errors import (
+    OverLimitError as OverLimitError,
 )
 from .errors import (
     RewardFailedError as RewardFailedError,
@@ -120,8 +126,10 @@ from .rewards.interface import TemporalReward as TemporalReward
 from .scoring.comparison import Comparison as Comparison
 from .scoring.comparison import compare as compare
 from .scoring.folder import score_folder as score_folder
+from .scoring.merging import merge_rows as merge_rows
 from .scoring.rows import ScoreRow as ScoreRow
 from .scoring.table import ScoreTable as ScoreTable
+from .video import Limits as Limits
 from .video import open_video as open_video
 from .video import read_video as read_video
 from .video import write_video as write_video

@@ -10,6 +10,8 @@ RewardkitError                 everything that rewardkit raises on purpose
 ├── MissingWeightsError        weights are not on this machine and cannot be fetched now      exit 4
 ├── BadInputError              one video, prompt or tensor cannot be used                  its row says error
 │   └── UnreadableVideoError   a file cannot be decoded as video
+│       ├── OverLimitError     it is larger, longer or slower than allowed
+│       └── DecoderDiedError   the process that read it ended
 ├── RewardFailedError          a reward raised, or gave something that is not a number     its row says error
 ├── ConformanceError           a reward breaks a promise that all rewards make
 └── NothingToDoError           no input matched                                            exit 3
@@ -76,6 +78,14 @@ class BadInputError(RewardkitError):
 
 class UnreadableVideoError(BadInputError):
     """A file cannot be decoded as video."""
+
+
+class OverLimitError(UnreadableVideoError):
+    """A video is larger, longer or slower to read than allowed."""
+
+
+class DecoderDiedError(UnreadableVideoError):
+    """The process that read a video ended."""
 
 
 class RewardFailedError(RewardkitError):

@@ -194,7 +194,7 @@ def here(path: str) -> Iterator[str]:
         try:
             yield copy
         except UnreadableVideoError as error:
-            raise UnreadableVideoError(str(error).replace(copy, path)) from None
+            raise type(error)(str(error).replace(copy, path)) from None
 
 
 def _store(path: str) -> tuple[Any, str]:

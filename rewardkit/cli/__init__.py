@@ -13,11 +13,13 @@ from rewardkit.cli import (
     catalog,
     compare,
     demo,
+    doctor,
     download,
     env,
     export,
     finetune,
     generate,
+    merge,
     report,
     score,
     serve,
@@ -32,8 +34,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    score.score, compare.compare, report.report, benchmark.benchmark, generate.generate, finetune.finetune,
-    demo.demo, download.download, env.env, serve.serve,
+    score.score, merge.merge, compare.compare, report.report, benchmark.benchmark, generate.generate, finetune.finetune,
+    demo.demo, download.download, env.env, doctor.doctor, serve.serve,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from rewardkit.cli.options import AsJson, Quiet, complete_reward
 
 if TYPE_CHECKING:
     from rewardkit.scoring.config import ScoreConfig
+    from rewardkit.scoring.counters import Counters
     from rewardkit.scoring.rows import ScoreRow
     from rewardkit.scoring.table import ScoreTable
 
@@ -34,7 +37,9 @@ def score(
     out: Annotated[
         str | None,
         typer.Option(
-            "--out", "-o", help=".jsonl, .csv, .parquet, or a folder or s3://... of files; without it rows go to stdout."
+            "--out",
+            "-o",
+            help=".jsonl, .csv, .parquet, or a folder or s3://... of files; without it rows go to stdout.",
         ),
     ] = None,
     shards: Annotated[str | None, typer.Option(help="Files in such a folder: jsonl, parquet. [default: jsonl]")] = None,
@@ -88,6 +93,7 @@ def score(
         typer.Option("--allow-outside/--no-allow-outside", help="Let manifests name videos outside their folder."),
     ] = None,
     as_json: AsJson = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Lines of JSON on stderr, for programs.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Score videos; one row a video. Runs again from where it stopped."""
@@ -108,12 +114,14 @@ def score(
     if dry_run:
         _dry_run(settings, as_json)
     else:
-        _score(settings, as_json, quiet)
+        _score(settings, as_json, log_json, quiet)
 
 
-def _score(settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
+def _score(settings: ScoreConfig, as_json: bool, log_json: bool, quiet: bool) -> None:
+    from rewardkit.cli.json_log import JsonLog
     from rewardkit.cli.progress import ScoreProgress
     from rewardkit.reducers.create import create_reward
+    from rewardkit.scoring.counters import Counters
     from rewardkit.scoring.folder import score_folder
     from rewardkit.scoring.journal import row_line
     from rewardkit.video.limits import Limits
@@ -123,8 +131,9 @@ def _score(settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
     if settings.engine == "ray":
         parts["device"] = "cpu"  # the actors' is the one that counts
     reward = create_reward(settings.reward, **parts)
-    rows_out = sys.stdout.buffer
-    with ScoreProgress(quiet) as progress, contextlib.redirect_stdout(sys.stderr):  # a reward may print
+    rows_out, counters = sys.stdout.buffer, Counters()
+    shown = JsonLog(counters) if log_json else ScoreProgress(quiet)
+    with shown as progress, contextlib.redirect_stdout(sys.stderr), _told_to_stop():  # a reward may print
 
         def show(row: ScoreRow | None, done: int, total: int) -> None:
             if row is not None and settings.out is None and not as_json:
@@ -133,21 +142,36 @@ def _score(settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
             progress(row, done, total)
 
         try:
-            table = score_folder(reward=reward, progress=show, limits=settings.limits, **chosen)
+            table = score_folder(reward=reward, progress=show, counters=counters, limits=settings.limits, **chosen)
         except KeyboardInterrupt:
-            typer.echo(_how_to_resume(settings, progress), err=True)
+            _tell_interrupted(settings, counters, log_json)
             raise typer.Exit(130) from None
-    _summarise(table, settings, as_json, quiet)
+    _summarise(table, settings, counters, as_json, log_json, quiet)
 
 
-def _summarise(table: ScoreTable, settings: ScoreConfig, as_json: bool, quiet: bool) -> None:
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """In here SIGTERM, which schedulers send some seconds before they kill, is taken as Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _summarise(
+    table: ScoreTable, settings: ScoreConfig, counters: Counters, as_json: bool, log_json: bool, quiet: bool
+) -> None:
+    from rewardkit.cli.json_log import say
     from rewardkit.cli.tables import echo_json
 
     summary = table.summary()
     if as_json:
         rows = {"out": settings.out} if settings.out else {"results": [row.model_dump() for row in table]}
         echo_json(summary.model_dump() | rows)
-    if not quiet:
+    if log_json:
+        say("summary", {"out": settings.out, **summary.model_dump(), "new": counters.facts()})
+    elif not quiet:
         mean = "" if summary.mean is None else f", mean {summary.mean:.4f}"
         where = f", rows in {settings.out}" if settings.out else ""
         typer.echo(f"{summary.reward}: {summary.ok} of {summary.rows} videos scored{mean}{where}", err=True)
@@ -158,6 +182,9 @@ def _summarise(table: ScoreTable, settings: ScoreConfig, as_json: bool, quiet: b
             typer.secho(f"failed: {error if row.path in error else f'{row.path!r}: {error}'}", fg="red", err=True)
         if summary.failed > 5:
             typer.echo(f"... and {summary.failed - 5} more failed", err=True)
+        if counters.failed:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in counters.failed.most_common())
+            typer.echo(f"failed now, by kind: {kinds}", err=True)
     if summary.failed:
         raise typer.Exit(1)
 
@@ -174,9 +201,14 @@ def _dry_run(settings: ScoreConfig, as_json: bool) -> None:
         typer.echo(line)
 
 
-def _how_to_resume(settings: ScoreConfig, progress: object) -> str:
-    if settings.out is None:
-        return "interrupted; without --out nothing is kept"
+def _tell_interrupted(settings: ScoreConfig, counters: Counters, log_json: bool) -> None:
+    from rewardkit.cli.json_log import say
+
     words = [word for word in sys.argv[1:] if word != "--overwrite"]
     again = shlex.join(["rewardkit", *words, *(["--no-overwrite"] if settings.overwrite else [])])
-    return f"interrupted; every finished row is in {settings.out}; go on with: {again}"
+    if log_json:
+        say("interrupted", {"out": settings.out, "go_on_with": again, **counters.facts()}, "warning")
+    elif settings.out is None:
+        typer.echo("interrupted; without --out nothing is kept", err=True)
+    else:
+        typer.echo(f"interrupted; every finished row is in {settings.out}; go on with: {again}", err=True)

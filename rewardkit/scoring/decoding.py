@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from rewardkit.errors import BadInputError, RewardkitError, first_line
+from rewardkit.errors import BadInputError, DecoderDiedError, OverLimitError, RewardkitError, first_line
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.prompts import ScoreItem
+from rewardkit.scoring.rows import ErrorKind
 from rewardkit.storage import here
 from rewardkit.types import Frames
 from rewardkit.video import Decoders, FrameReader, Limits, VideoInfo, open_video
@@ -35,6 +36,10 @@ VIDEOS_AHEAD = 16
 
 BYTES_PINNED = 2**28
 """Of one video at most; the system cannot use what is pinned otherwise, and torch keeps it for the next."""
+
+
+class MissingPromptError(BadInputError):
+    """A prompt is needed and not there, or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Decoded:
     plan: FramePlan | None = None
     frames: Frames | None = None
     error: str | None = None
+    error_kind: ErrorKind | None = None
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -62,6 +68,9 @@ class Decoded:
         if self.plan is None or self.frames is None:
             return (id(self),)
         return (self.plan.shape, self.frames.shape)
+
+
+Waiting = deque[Future[Decoded]]
 
 
 def decode_ahead(
@@ -72,13 +81,16 @@ def decode_ahead(
     alter: Alteration | None = None,
     pinned: bool = False,
     limits: Limits | None = None,
+    waiting: Waiting | None = None,
 ) -> Iterator[Decoded]:
     """The items decoded, in order. Ahead are at most sixteen, or two a worker, and fewer where videos are large.
 
-    Pinned frames are in memory that a GPU copies from by itself, so that nobody waits for the copy.
+    Pinned frames are in memory that a GPU copies from by itself, so that nobody waits for the copy. Those ahead are in
+    `waiting`, for whoever wants to see how many there are.
     """
+    ahead: Waiting = deque() if waiting is None else waiting
     with opener(limits or Limits()) as opens:
-        yield from _decode_ahead(items, num_workers, partial(decode, reward, seed, alter, pinned, opens))
+        yield from _decode_ahead(items, num_workers, partial(decode, reward, seed, alter, pinned, opens), ahead)
 
 
 @contextmanager
@@ -92,9 +104,8 @@ def opener(limits: Limits) -> Iterator[Opener]:
 
 
 def _decode_ahead(
-    items: Iterable[KeyedItem], num_workers: int, decode_one: Callable[[KeyedItem], Decoded]
+    items: Iterable[KeyedItem], num_workers: int, decode_one: Callable[[KeyedItem], Decoded], waiting: Waiting
 ) -> Iterator[Decoded]:
-    waiting: deque[Future[Decoded]] = deque()
     remaining = iter(items)
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
     try:
@@ -132,15 +143,18 @@ def decode(
             with suppress(RuntimeError):  # nothing left to pin: the copy is waited for
                 frames = frames.pin_memory()
         return Decoded(keyed, milliseconds_since(start), info, plan, frames)
-    except RewardkitError as error:
-        return Decoded(keyed, milliseconds_since(start), info, error=first_line(error))
     except Exception as error:  # noqa: BLE001 - a decoder may raise anything on a stranger's file
+        said = "" if isinstance(error, RewardkitError) else f"cannot decode: {type(error).__name__}: "
         return Decoded(
-            keyed,
-            milliseconds_since(start),
-            info,
-            error=f"cannot decode: {type(error).__name__}: {first_line(error)}",
+            keyed, milliseconds_since(start), info, error=said + first_line(error), error_kind=_kind_of(error)
         )
+
+
+def _kind_of(error: Exception) -> ErrorKind:
+    kinds: dict[type[Exception], ErrorKind] = {
+        MissingPromptError: "prompt", OverLimitError: "limit", DecoderDiedError: "crash", MemoryError: "memory",
+    }  # fmt: skip
+    return next((kind for raised, kind in kinds.items() if isinstance(error, raised)), "video")
 
 
 def _read(video: FrameReader, plan: FramePlan, alter: Alteration | None) -> Frames:
@@ -157,10 +171,10 @@ def frame_generator(seed: int, name: str) -> torch.Generator:
 
 def _check_prompt(item: ScoreItem, reward: Reward) -> None:
     if item.problem is not None:
-        raise BadInputError(item.problem)
+        raise MissingPromptError(item.problem)
     if reward.needs_prompt and not (item.prompt or "").strip():
         found = "an empty one" if item.prompt is not None else "none"
-        raise BadInputError(
+        raise MissingPromptError(
             f"{reward.name} needs a prompt, this video has {found}: "
             "give --prompts FILE, --prompts filename or --prompt TEXT"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,7 +16,8 @@ from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.config import Engine
-from rewardkit.scoring.decoding import KeyedItem
+from rewardkit.scoring.counters import Counters
+from rewardkit.scoring.decoding import KeyedItem, Waiting
 from rewardkit.scoring.pipeline import score_items
 from rewardkit.scoring.rows import ScoreRow
 from rewardkit.video import Limits
@@ -62,9 +64,11 @@ class ScoringEngine(ABC):
 class LocalEngine(ScoringEngine):
     """This process: threads decode, and the reward is here."""
 
-    def __init__(self, reward: Reward, device: str, options: ScoreOptions) -> None:
+    def __init__(self, reward: Reward, device: str, options: ScoreOptions, counters: Counters) -> None:
         self._where = choose_device(device)
         self.reward, self.device, self._options = reward.to(self._where), str(self._where), options
+        self._waiting: Waiting = deque()
+        counters.waiting = self._waiting
 
     def rows(self, items: Sequence[KeyedItem]) -> Iterator[ScoreRow]:
         """One row a video, in order."""
@@ -82,6 +86,7 @@ class LocalEngine(ScoringEngine):
                 device=self._where,
                 alter=options.alter,
                 limits=options.limits,
+                waiting=self._waiting,
             )
         finally:
             self.reward.train(was_training)
@@ -93,6 +98,7 @@ def make_engine(
     device: str,
     dtype: str,
     options: ScoreOptions,
+    counters: Counters,
     ray_address: str | None = None,
 ) -> ScoringEngine:
     """The engine called `engine`, with the reward.
@@ -103,7 +109,7 @@ def make_engine(
     """
     if engine == "local":
         choose_device(device)
-        return LocalEngine(create_reward(reward, device=device, dtype=dtype), device, options)
+        return LocalEngine(create_reward(reward, device=device, dtype=dtype), device, options, counters)
     from rewardkit.scoring.ray_engine import RayEngine
 
     return RayEngine(create_reward(reward, device="cpu", dtype=dtype), device, options, ray_address)

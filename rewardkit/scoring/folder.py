@@ -15,6 +15,7 @@ from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.config import Engine, ScoreConfig
+from rewardkit.scoring.counters import Counters
 from rewardkit.scoring.decoding import KeyedItem
 from rewardkit.scoring.engines import ScoreOptions, make_engine
 from rewardkit.scoring.identity import make_header, row_key
@@ -52,6 +53,7 @@ def score_folder(
     limits: Limits | None = None,
     alter: Alteration | None = None,
     progress: Progress | None = None,
+    counters: Counters | None = None,
 ) -> ScoreTable:
     """Scores every video that `source` names; one row a video.
 
@@ -81,6 +83,7 @@ def score_folder(
         limits: what a video may cost, and whether it is read in a process of its own.
         alter: what is done to videos before they are scored.
         progress: called with each new row, the videos done and all videos; first with None and those done before.
+        counters: what counts the new rows, for whoever wants to read it meanwhile.
 
     Raises:
         UsageError: a source, name or option that makes no sense, or rows in `out` of another reward.
@@ -98,7 +101,8 @@ def score_folder(
     settings |= {"batch_size": batch_size, "num_workers": num_workers, "seed": seed, "engine": engine}
     settings |= {"limits": (limits or Limits()).model_dump()} | ({"alter": alter.spec} if alter else {})
     options = ScoreOptions(seed, batch_size, num_workers, alter, limits or Limits())
-    with make_engine(engine, reward, device, dtype, options, ray_address) as scoring:
+    counted = counters or Counters()
+    with make_engine(engine, reward, device, dtype, options, counted, ray_address) as scoring:
         header = make_header(
             scoring.reward,
             settings,
@@ -108,7 +112,13 @@ def score_folder(
             altered=alter.spec if alter else "",
         )
         keyed = [KeyedItem(item, row_key(item, header.fingerprint)) for item in items]
-        report = progress or (lambda row, done, total: None)
+
+        def report(row: ScoreRow | None, done: int, total: int) -> None:
+            if row is not None:
+                counted.take(row)
+            if progress is not None:
+                progress(row, done, total)
+
         if rows_to is not None:
             return _score_into(rows_to, header, keyed, scoring.rows, retry_failed, report)
         rows: list[ScoreRow] = []

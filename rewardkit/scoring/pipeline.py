@@ -14,14 +14,18 @@ from rewardkit.errors import RewardFailedError, RewardkitError, first_line
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward, RewardDetail
 from rewardkit.scoring.altering import Alteration
-from rewardkit.scoring.decoding import Decoded, KeyedItem, decode_ahead, milliseconds_since
-from rewardkit.scoring.rows import PartScore, ScoreRow
+from rewardkit.scoring.decoding import Decoded, KeyedItem, Waiting, decode_ahead, milliseconds_since
+from rewardkit.scoring.rows import ErrorKind, PartScore, ScoreRow
 from rewardkit.types import Frames
 from rewardkit.video import Limits
 
 AUTO_PIXELS = 2**24
 AUTO_FRAMES = 64
 MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")  # cuda, mps, cpu, cublas
+
+
+class NoMemoryError(RewardFailedError):
+    """A reward ran out of memory on a single frame."""
 
 
 class BatchSize:
@@ -55,6 +59,7 @@ def score_items(
     device: torch.device | None = None,
     alter: Alteration | None = None,
     limits: Limits | None = None,
+    waiting: Waiting | None = None,
 ) -> Iterator[ScoreRow]:
     """One row a video, in order. What goes wrong with a video stands in its row; the others are scored.
 
@@ -62,7 +67,7 @@ def score_items(
     changes a score. What is decoded ahead takes a gigabyte at most, or is one video.
     """
     where = device or torch.device("cpu")
-    decoded = decode_ahead(items, reward, seed, num_workers, alter, where.type == "cuda", limits)
+    decoded = decode_ahead(items, reward, seed, num_workers, alter, where.type == "cuda", limits, waiting)
     yield from score_decoded(decoded, reward, BatchSize(batch_size), where)
 
 
@@ -97,7 +102,7 @@ def _full(batch: Sequence[Decoded], size: BatchSize) -> bool:
 def _score_batch(batch: list[Decoded], reward: Reward, size: BatchSize, device: torch.device) -> list[ScoreRow]:
     """The rows of a batch; where it fails as a whole, each video is scored alone, so that only the culprit fails."""
     if batch[0].error is not None:
-        return [_failed(video, reward, video.error or "") for video in batch]
+        return [_failed(video, reward, video.error or "", video.error_kind or "video") for video in batch]
     start = time.perf_counter()
     try:
         detail = _score(batch, reward, size, device)
@@ -107,7 +112,8 @@ def _score_batch(batch: list[Decoded], reward: Reward, size: BatchSize, device: 
         if len(batch) > 1:
             return [row for video in batch for row in _score_batch([video], reward, size, device)]
         raised = "" if isinstance(error, RewardkitError) else f"{reward.name} raised {type(error).__name__}: "
-        return [_failed(batch[0], reward, raised + first_line(error))]
+        kind: ErrorKind = "memory" if isinstance(error, NoMemoryError) else "reward"
+        return [_failed(batch[0], reward, raised + first_line(error), kind)]
 
 
 @torch.no_grad()
@@ -124,7 +130,7 @@ def _score(batch: Sequence[Decoded], reward: Reward, size: BatchSize, device: to
             if not out_of_memory(error):
                 raise
             if step == 1:
-                raise RewardFailedError(
+                raise NoMemoryError(
                     f"{reward.name} ran out of memory on {count} frames of {width}x{height}: {first_line(error)}"
                 ) from None
         else:
@@ -153,7 +159,7 @@ def _row(video: Decoded, reward: Reward, detail: RewardDetail, position: int, mo
     for name, part in {**parts, reward.name: whole}.items():
         for number in [*(part.per_frame or []), part.score]:
             if not math.isfinite(number):
-                return _failed(video, reward, f"{name} gave {number} where a finite number is expected")
+                return _failed(video, reward, f"{name} gave {number} where a finite number is expected", "reward")
     values = whole.model_dump()
     truncated = video.source.item.prompt is not None and reward.truncates(video.source.item.prompt)
     known = {"parts": parts, "model_ms": round(model_ms, 3), "prompt_truncated": truncated}
@@ -173,8 +179,8 @@ def _part(detail: RewardDetail, position: int) -> PartScore:
     )
 
 
-def _failed(video: Decoded, reward: Reward, sentence: str) -> ScoreRow:
-    return _blank(video, reward).model_copy(update={"status": "error", "error": sentence})
+def _failed(video: Decoded, reward: Reward, sentence: str, kind: ErrorKind) -> ScoreRow:
+    return _blank(video, reward).model_copy(update={"status": "error", "error": sentence, "error_kind": kind})
 
 
 def _blank(video: Decoded, reward: Reward) -> ScoreRow:

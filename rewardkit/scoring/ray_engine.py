@@ -8,7 +8,11 @@ import json
 import logging
 import os
 import pickle
+import re
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.machinery import PathFinder
@@ -35,6 +39,8 @@ LARGEST_SENT = 2**30
 
 WEIGHT = 1024
 """Numbers from which on a tensor counts as weights, which only actors need."""
+
+SECONDS_TO_ANSWER = 10.0
 
 DECODE_MEMORY = 2**29
 """Bytes that Ray reckons with for a decoding task."""
@@ -212,12 +218,28 @@ def _connected(address: str | None) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None:
+        _check_reachable(address)
     options: dict[str, Any] = {"address": address or "local"}
     if address is None:  # its processes import what this one can
         places = os.pathsep.join(dict.fromkeys(filter(None, [os.getcwd(), *sys.path])))
         options |= {"runtime_env": {"env_vars": {"PYTHONPATH": places}}, "include_dashboard": False}
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(f"no cluster of Ray at {address}: {first_line(error)}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # Ray's own ends this process in the middle
     return ray, True
+
+
+def _check_reachable(address: str) -> None:
+    """Refuses an address where nobody listens; Ray would try for many minutes."""
+    named = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})", address)
+    if named is None:  # `auto`, or a name that Ray knows
+        return
+    try:
+        socket.create_connection((named[1], int(named[2])), SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"no cluster of Ray at {address}: {first_line(error)}") from None

@@ -84,7 +84,7 @@ class RowFolder:
 
     def _write(self) -> None:
         if self._waiting:
-            file = f"{self.place}/{PREFIX}{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:12]}.{self._shards}"
+            file = f"{self.place}/{PREFIX}{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.{self._shards}"
             storage.write_bytes(file, _content(self._waiting, file))
             self._waiting = []
         self._since = time.monotonic()

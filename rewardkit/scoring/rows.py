@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+ErrorKind = Literal["prompt", "video", "limit", "crash", "memory", "reward"]
 PromptSource = Literal["manifest", "sidecar", "filename", "literal", "none"]
 
 
@@ -44,6 +45,9 @@ class ScoreRow(BaseModel):
         parts: for a weighted sum, each reward's own result.
         num_frames, fps, width, height: of the video file (fps None where the format has none).
         decode_ms, model_ms: milliseconds spent on this video (its share of its batch).
+        error_kind: what was wrong: the `prompt` that is missing, the `video` that cannot be read, a `limit` that it
+            goes over, the `crash` of the process that read it, `memory` that ran out, or the `reward`; None also in
+            rows of before there were kinds.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -68,6 +72,7 @@ class ScoreRow(BaseModel):
     model_ms: float | None = None
     status: Literal["ok", "error"]
     error: str | None = None
+    error_kind: ErrorKind | None = None
 
 
 class ScoreHeader(BaseModel):

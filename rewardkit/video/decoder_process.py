@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import IO
 
-from rewardkit.errors import UnreadableVideoError
+from rewardkit.errors import OverLimitError, UnreadableVideoError, first_line
 from rewardkit.video.file import VideoFile
 from rewardkit.video.limits import Limits
 from rewardkit.video.open import open_video
@@ -42,14 +42,18 @@ def main() -> None:
                 _answer(answers, video)
             elif video is not None:
                 _answer(answers, video, video.read(request["read"]).numpy().data)
-        except UnreadableVideoError as error:
-            _answer(answers, video, error=str(error))
         except Exception as error:  # noqa: BLE001 - a decoder may raise anything on a stranger's file
-            _answer(answers, video, error=f"cannot decode: {type(error).__name__}: {error}")
+            _answer(answers, video, error=error)
 
 
-def _answer(answers: IO[bytes], video: VideoFile | None, pixels: memoryview | None = None, error: str = "") -> None:
-    facts: dict[str, object] = {"error": error[:1000]} if error else {}
+def _answer(
+    answers: IO[bytes], video: VideoFile | None, pixels: memoryview | None = None, error: Exception | None = None
+) -> None:
+    facts: dict[str, object] = {}
+    if error is not None:
+        ours = isinstance(error, UnreadableVideoError)
+        said = str(error) if ours else f"cannot decode: {type(error).__name__}: {first_line(error)}"
+        facts = {"error": said[:2000], "over_limit": isinstance(error, OverLimitError)}
     if video is not None:
         facts["info"] = asdict(video.info)
     _say(answers, facts, pixels)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from rewardkit.errors import UnreadableVideoError
+from rewardkit.errors import OverLimitError, UnreadableVideoError
 from rewardkit.types import Frames
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -36,9 +36,11 @@ class VideoInfo:
     height: int
 
 
-def unreadable(path: Path, problem: str) -> UnreadableVideoError:
+def unreadable(
+    path: Path, problem: str, kind: type[UnreadableVideoError] = UnreadableVideoError
+) -> UnreadableVideoError:
     """The error that says, in one sentence on one line, what is wrong with `path`."""
-    return UnreadableVideoError(f"{str(path)!r} {problem}")
+    return kind(f"{str(path)!r} {problem}")
 
 
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
@@ -49,13 +51,15 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
         raise unreadable(
             path,
             f"has frames of {width}x{height} pixels, over the limit of {max_pixels}: scale it down first",
+            OverLimitError,
         )
 
 
 def check_length(path: Path, num_frames: int, max_frames: int | None) -> None:
     """Refuse a video of more than `max_frames` frames."""
     if max_frames is not None and num_frames > max_frames:
-        raise unreadable(path, f"has more than {max_frames} frames, which is the limit: cut it, or raise --max-frames")
+        problem = f"has more than {max_frames} frames, which is the limit: cut it, or raise --max-frames"
+        raise unreadable(path, problem, OverLimitError)
 
 
 class FrameReader(ABC):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rewardkit.errors import RewardkitError, UnreadableVideoError
+from rewardkit.errors import DecoderDiedError, OverLimitError, RewardkitError, UnreadableVideoError
 from rewardkit.types import Frames
 from rewardkit.video.file import FrameReader, VideoInfo, unreadable
 from rewardkit.video.limits import Limits
@@ -129,7 +129,7 @@ class DecoderProcess:
         except OSError:
             line = b""
         if not line.endswith(b"\n"):
-            raise unreadable(path, self._how_it_ended())
+            raise self._ended(path)
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -137,19 +137,21 @@ class DecoderProcess:
         """What follows an answer: frames of this shape."""
         frames = np.empty(shape, dtype=np.uint8)
         if self._answers.readinto(frames.data.cast("B")) < frames.nbytes:  # type: ignore[attr-defined]
-            raise unreadable(path, self._how_it_ended())
+            raise self._ended(path)
         return torch.from_numpy(frames)
 
     def _end_late(self) -> None:
         self._late = True
         self._child.kill()
 
-    def _how_it_ended(self) -> str:
+    def _ended(self, path: Path) -> UnreadableVideoError:
         code = self._child.wait()
         if self._late:
-            return f"takes longer to read than the limit of {self._timeout:g} seconds"
+            problem = f"takes longer to read than the limit of {self._timeout:g} seconds"
+            return unreadable(path, problem, OverLimitError)
         ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"ends the process that reads it ({ended}): it is damaged, or too large for this machine's memory"
+        problem = f"ends the process that reads it ({ended}): it is damaged, or too large for this machine's memory"
+        return unreadable(path, problem, DecoderDiedError)
 
 
 class IsolatedVideo(FrameReader):
@@ -172,4 +174,4 @@ class IsolatedVideo(FrameReader):
         if "info" in answer:
             self.info = VideoInfo(**answer["info"])
         if "error" in answer:
-            raise UnreadableVideoError(answer["error"])
+            raise (OverLimitError if answer["over_limit"] else UnreadableVideoError)(answer["error"])

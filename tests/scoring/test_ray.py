@@ -177,7 +177,7 @@ def test_a_machine_that_dies_takes_no_row_along(
 
 
 def test_what_ray_cannot_do_is_said_in_a_sentence(films: Path) -> None:
-    with pytest.raises(rk.UsageError, match="no cluster of Ray at 127.0.0.1:1"):
+    with pytest.raises(rk.UsageError, match=r"no cluster of Ray at 127\.0\.0\.1:1"):
         score_folder(films, "exposure", engine="ray", ray_address="127.0.0.1:1")
     with pytest.raises(rk.UsageError, match="takes the devices auto, cpu and cuda: got 'mps'"):
         score_folder(films, "exposure", engine="ray", device="mps")

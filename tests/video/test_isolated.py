@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rewardkit.errors import UnreadableVideoError
+from rewardkit.errors import DecoderDiedError, OverLimitError, UnreadableVideoError
 from rewardkit.video import Decoders, Limits, open_video
 from rewardkit.video.isolated import DecoderProcess
 
@@ -48,9 +48,9 @@ def test_a_crash_is_an_error_of_its_video_and_the_next_is_read(decoders: Decoder
     with decoders.open(h264_clip):
         pass
     os.kill(child_of(decoders), signal.SIGSEGV)
-    with pytest.raises(UnreadableVideoError, match=r"ends the process that reads it \(signal SIGSEGV\)"):
-        with decoders.open(h264_clip) as video:
-            video.read([0])
+    said = r"ends the process that reads it \(signal SIGSEGV\)"
+    with pytest.raises(DecoderDiedError, match=said), decoders.open(h264_clip) as video:
+        video.read([0])
     with decoders.open(h264_clip) as video:
         assert video.read([0]).shape[0] == 1
 
@@ -62,9 +62,9 @@ def test_a_video_that_takes_too_long_is_given_up(tmp_path: Path, h264_clip: Path
             pass
         os.kill(child_of(decoders), signal.SIGSTOP)  # so hangs a decoder in an endless loop
         start = time.perf_counter()
-        with pytest.raises(UnreadableVideoError, match="takes longer to read than the limit of 1 seconds"):
-            with decoders.open(h264_clip) as video:
-                video.read([0])
+        said = "takes longer to read than the limit of 1 seconds"
+        with pytest.raises(OverLimitError, match=said), decoders.open(h264_clip) as video:
+            video.read([0])
         assert 0.9 < time.perf_counter() - start < 5
         with decoders.open(h264_clip) as video:
             assert video.read([0]).shape[0] == 1
@@ -73,10 +73,10 @@ def test_a_video_that_takes_too_long_is_given_up(tmp_path: Path, h264_clip: Path
 def test_frames_beyond_the_limit_are_refused_here_and_there(h264_clip: Path) -> None:
     count = open_video(h264_clip).info.num_frames
     open_video(h264_clip, max_frames=count).close()
-    with pytest.raises(UnreadableVideoError, match=f"has more than {count - 1} frames, which is the limit"):
+    with pytest.raises(OverLimitError, match=f"has more than {count - 1} frames, which is the limit"):
         open_video(h264_clip, max_frames=count - 1)
-    with Decoders(Limits(isolate=True, max_frames=count - 1, max_pixels=10)) as decoders:
-        with pytest.raises(UnreadableVideoError, match="limit of 10"), decoders.open(h264_clip):
+    with Decoders(Limits(isolate=True, max_pixels=10)) as decoders:  # noqa: SIM117
+        with pytest.raises(OverLimitError, match="limit of 10"), decoders.open(h264_clip):
             pass
 
 
