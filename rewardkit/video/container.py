@@ -61,6 +61,7 @@ class ContainerFile(VideoFile):
 
     def close(self) -> None:
         """Let go of the file."""
+        self._frames = iter(())  # it holds this object, which holds it: a circle that only the garbage collector undoes
         self._decoder.close()
 
     def _pictures(self, wanted: Sequence[int]) -> Iterator[tuple[int, Picture]]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import IO
 
-from rewardkit.errors import OverLimitError, UnreadableVideoError, first_line
+from rewardkit.errors import UnreadableVideoError, first_line
 from rewardkit.video.file import VideoFile
 from rewardkit.video.limits import Limits
 from rewardkit.video.open import open_video
@@ -51,9 +51,9 @@ def _answer(
 ) -> None:
     facts: dict[str, object] = {}
     if error is not None:
-        ours = isinstance(error, UnreadableVideoError)
-        said = str(error) if ours else f"cannot decode: {type(error).__name__}: {first_line(error)}"
-        facts = {"error": said[:2000], "over_limit": isinstance(error, OverLimitError)}
+        plain = isinstance(error, UnreadableVideoError | MemoryError)
+        said = str(error) if plain else f"cannot decode: {type(error).__name__}: {first_line(error)}"
+        facts = {"error": said[:2000], "kind": type(error).__name__}
     if video is not None:
         facts["info"] = asdict(video.info)
     _say(answers, facts, pixels)

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from rewardkit.errors import DecoderDiedError, OverLimitError, RewardkitError, UnreadableVideoError
+from rewardkit.errors import DecoderDiedError, OverLimitError, UnreadableVideoError
 from rewardkit.types import Frames
 from rewardkit.video.file import FrameReader, VideoInfo, unreadable
 from rewardkit.video.limits import Limits
 
 LONGEST_ANSWER = 1 << 16
+KINDS: dict[str, type[Exception]] = {"OverLimitError": OverLimitError, "MemoryError": MemoryError}
 FILES_A_PROCESS = 1000
 """After so many a process is replaced, so that what a decoder leaks does not add up."""
 
@@ -47,6 +48,9 @@ class Decoders:
             for process in self._idle:
                 process.stop()
 
+    def _start(self) -> DecoderProcess:
+        return DecoderProcess(self._limits)
+
     @contextmanager
     def open(self, path: str | Path) -> Iterator[FrameReader]:
         """A video, read in a process that has nothing else to do; as `open_video`.
@@ -56,7 +60,7 @@ class Decoders:
         """
         with self._lock:
             process = self._idle.pop() if self._idle else None
-        process = process or DecoderProcess(self._limits)
+        process = process or self._start()
         try:
             with process.timed():
                 yield IsolatedVideo(process, Path(path))
@@ -72,7 +76,7 @@ class DecoderProcess:
     """One process, and how to talk to it; from one thread at a time.
 
     Raises:
-        RewardkitError: it cannot be started.
+        DecoderDiedError: it ended before it could begin.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -88,7 +92,7 @@ class DecoderProcess:
         self._timeout, self._late, self._files = limits.timeout, False, 0
         if not self._answers.readline():
             self.stop()
-            raise RewardkitError(f"cannot start a process that reads videos: {' '.join(words[:3])} ended at once")
+            raise DecoderDiedError(f"cannot start a process that reads videos: {' '.join(words[:3])} ended at once")
 
     @property
     def usable(self) -> bool:
@@ -174,4 +178,4 @@ class IsolatedVideo(FrameReader):
         if "info" in answer:
             self.info = VideoInfo(**answer["info"])
         if "error" in answer:
-            raise (OverLimitError if answer["over_limit"] else UnreadableVideoError)(answer["error"])
+            raise KINDS.get(answer["kind"], UnreadableVideoError)(answer["error"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from math import inf
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import av
 from av.container import InputContainer
@@ -59,20 +60,21 @@ class Decoder:
 
     def packets(self) -> Iterator[VideoPacket]:
         """The packets of the stream, undecoded; where reading fails, they end and `damage` is set."""
-        packets = self._container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.FFmpegError as error:
-                self.damage = error.strerror or str(error)
-                return
-            except IndexError:  # so PyAV 18.1 stumbles over streams that a damaged file announces half-way
-                self.damage = "a stream appears half-way"
-                return
-            if packet.size:
-                yield packet
+        demuxed = cast("Generator[VideoPacket, None, None]", self._container.demux(self.stream))
+        with closing(demuxed) as packets:  # PyAV 18.1 keeps the memory of one that is left half-way and not closed
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    return
+                except av.FFmpegError as error:
+                    self.damage = error.strerror or str(error)
+                    return
+                except IndexError:  # so PyAV 18.1 stumbles over streams that a damaged file announces half-way
+                    self.damage = "a stream appears half-way"
+                    return
+                if packet.size:
+                    yield packet
 
     def frames(self, sound_from: float) -> Iterator[VideoFrame]:
         """Decoded frames, until the end or until one cannot be decoded, which sets `damage`.

@@ -283,7 +283,7 @@ def test_csv_and_parquet_hold_the_same_rows(tmp_path: Path) -> None:
         cells = list(csv.DictReader(file))
     assert [float(cell["score"]) for cell in cells] == [row.score for row in rows]
     assert [json.loads(cell["per_frame"]) for cell in cells] == [row.per_frame for row in rows]
-    assert [cell["prompt"] for cell in cells] == ['=cmd(), "x"', "two\nlines", ""]
+    assert [cell["prompt"] for cell in cells] == ['\'=cmd(), "x"', "two\nlines", ""]
     parquet = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "s.parquet").to_pylist()
     assert [record["per_frame"] for record in parquet] == [row.per_frame for row in rows]
     assert [record["key"] for record in parquet] == [row.key for row in rows]
