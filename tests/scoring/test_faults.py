@@ -8,7 +8,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,12 @@ from rewardkit.scoring.folder import score_folder
 from rewardkit.scoring.table import ScoreTable
 from rewardkit.video import Decoders
 from tests.disks import make_read_only, tiny_disk
+from tests.faults import Record, count, note
 from tests.scoring.films import save_film, save_films
 from tests.scoring.test_folder import BRIGHT, facts
 
 ROOT = Path(__file__).parent.parent.parent
 COUNT = 400
-Record = Callable[[str, object], None]
 
 pytestmark = pytest.mark.slow
 
@@ -61,12 +60,17 @@ def test_a_disk_that_fills_up_keeps_the_rows_that_fit(
         again = []
         start = time.perf_counter()
         score_folder(films, BRIGHT, out=out, progress=lambda row, done, total: again.append(row))
-        record_property("seconds", round(time.perf_counter() - start, 2))
+        seconds = time.perf_counter() - start
+        paths = [row.path for row in ScoreTable.read(out)]
+        count(record_property, "full disk while rows are written", map(str, expected), paths, seconds)
         assert by_path(ScoreTable.read(out)) == expected
         assert len(again) - 1 == COUNT - kept  # none twice; the first call is with None
 
 
-def test_a_disk_that_cannot_be_written_is_said_before_anything_is_scored(films: Path, tmp_path: Path) -> None:
+def test_a_disk_that_cannot_be_written_is_said_before_anything_is_scored(
+    films: Path, tmp_path: Path, record_property: Record
+) -> None:
+    note(record_property, "read-only output")
     with tiny_disk(tmp_path / "disk", 1000) as disk:
         (disk / "rows").mkdir()
         score_folder(films, BRIGHT, out=disk / "old.jsonl", limit=3)
@@ -80,7 +84,10 @@ def test_a_disk_that_cannot_be_written_is_said_before_anything_is_scored(films: 
 
 
 @pytest.mark.parametrize("fault", ["full", "read-only"])
-def test_a_page_that_cannot_be_written_leaves_the_old_one(films: Path, tmp_path: Path, fault: str) -> None:
+def test_a_page_that_cannot_be_written_leaves_the_old_one(
+    films: Path, tmp_path: Path, fault: str, record_property: Record
+) -> None:
+    note(record_property, f"{fault} disk while a report is written")
     table = score_folder(films, BRIGHT)
     with tiny_disk(tmp_path / "disk", 60) as disk:
         page = disk / "report.html"
@@ -107,7 +114,8 @@ score_folder(sys.argv[1], "tests.judges:Brightness", out=sys.argv[2], limit=int(
 
 
 @pytest.mark.parametrize("name", ["s.jsonl", "rows"])
-def test_a_clock_that_jumps_changes_no_row(films: Path, tmp_path: Path, name: str) -> None:
+def test_a_clock_that_jumps_changes_no_row(films: Path, tmp_path: Path, name: str, record_property: Record) -> None:
+    note(record_property, "clock that jumps by days and years while scoring")
     out = tmp_path / name
     if name == "rows":
         out.mkdir()
@@ -139,7 +147,7 @@ def test_a_film_that_is_too_large_for_memory_is_a_row_and_the_others_are_scored(
     rows = {
         Path(row.path).stem: row for row in score_folder(tmp_path / "films", reward, limits=rk.Limits(isolate=True))
     }
-    record_property("seconds", round(time.perf_counter() - start, 2))
+    note(record_property, "out of memory in decode, in a process of its own", time.perf_counter() - start)
     assert rows["3"].error_kind == "memory"
     assert [rows[name].status for name in "01245"] == ["ok"] * 5
 
@@ -176,7 +184,9 @@ def test_a_decoder_that_crashes_on_a_film_takes_no_other_along(tmp_path: Path, r
     assert {row.error_kind for row in failed} <= {"crash"}
     start = time.perf_counter()
     table = score_folder(tmp_path / "films", judge, out=out, retry_failed=True, limits=limits)
-    record_property("seconds", round(time.perf_counter() - start, 2))
-    record_property("failed_first", len(failed))
-    assert by_path(table) == by_path(score_folder(tmp_path / "films", judge))
+    seconds = time.perf_counter() - start
+    expected = by_path(score_folder(tmp_path / "films", judge))
+    paths = [row.path for row in table]
+    count(record_property, "SIGKILL of processes that decode", map(str, expected), paths, seconds)
+    assert by_path(table) == expected
     assert json.loads(out.read_text().splitlines()[0])["status"] == "ok"

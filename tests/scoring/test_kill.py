@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rewardkit.scoring.table import ScoreTable
+from tests.faults import Record, count
 from tests.scoring.films import save_films
 from tests.scoring.test_folder import facts
 
@@ -75,7 +76,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(films: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_twenty_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, record_property: Record) -> None:
     films = make_films(tmp_path / "films", MANY)
     draw = random.Random(0)
     out = tmp_path / "killed.jsonl"
@@ -88,6 +89,8 @@ def test_twenty_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path) 
         grew.append(lines(out) - before)
     assert sum(new > 0 for new in grew) >= 15, grew
     check(films, out, tmp_path)
+    paths = [row.path for row in ScoreTable.read(out)]
+    count(record_property, "SIGKILL of a run, twenty times", map(str, films.iterdir()), paths, None)
 
 
 def test_ctrl_c_keeps_the_rows_and_prints_how_to_go_on(films: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from rewardkit.scoring import ray_engine
 from rewardkit.scoring.folder import score_folder
 from rewardkit.scoring.rows import ScoreRow
 from rewardkit.scoring.table import ScoreTable
+from tests.faults import Record, count
 from tests.scoring.films import save_films
 from tests.scoring.test_folder import TIMES
 
@@ -68,16 +69,31 @@ def processes_called(name: str) -> list[int]:
     return found
 
 
-def killer_of(name: str, at: int, killed: list[int]) -> Callable[[ScoreRow | None, int, int], None]:
-    """Kills the processes called so once `at` videos are done."""
+class Strike:
+    """Called with each row: strikes once `at` videos are done, and notes the longest wait for a row after that."""
 
-    def kill(row: ScoreRow | None, done: int, total: int) -> None:
-        if done >= at and not killed:
-            for pid in processes_called(name):
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
+    def __init__(self, strike: Callable[[], object], at: int = 12) -> None:
+        self._strike, self._at = strike, at
+        self.struck: float | None = None
+        self.last_gap = 0.0
+        self._before = time.monotonic()
 
-    return kill
+    def __call__(self, row: ScoreRow | None, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.struck is not None:
+            self.last_gap = max(self.last_gap, now - self._before)
+        elif done >= self._at:
+            self._strike()
+            self.struck = time.monotonic()
+        self._before = time.monotonic()
+
+
+def kill_called(name: str) -> None:
+    """Kills the processes of Ray that are called so."""
+    pids = processes_called(name)
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -118,16 +134,20 @@ def test_a_run_begun_by_one_engine_is_finished_by_the_other(
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("name", ["Scorer", "MapBatches(_decode_chunk)"])
 def test_a_killed_worker_changes_no_row(
-    films: Path, expected: dict[str, dict[str, object]], tmp_path: Path, name: str
+    films: Path, expected: dict[str, dict[str, object]], tmp_path: Path, name: str, record_property: Record
 ) -> None:
-    killed: list[int] = []
+    strike = Strike(lambda: kill_called(name))
     out = tmp_path / "rows.jsonl"
-    score_folder(films, SLOW, out=out, engine="ray", progress=killer_of(name, 12, killed))
-    assert killed
+    score_folder(films, SLOW, out=out, engine="ray", progress=strike)
+    assert strike.struck
+    what = "Ray: SIGKILL of the actor" if name == "Scorer" else "Ray: SIGKILL of the tasks that decode"
+    count(record_property, what, expected, (row.path for row in ScoreTable.read(out)), strike.last_gap)
     assert by_path(ScoreTable.read(out)) == expected
 
 
-def test_a_killed_driver_goes_on(films: Path, expected: dict[str, dict[str, object]], tmp_path: Path) -> None:
+def test_a_killed_driver_goes_on(
+    films: Path, expected: dict[str, dict[str, object]], tmp_path: Path, record_property: Record
+) -> None:
     out = tmp_path / "rows.jsonl"
     script = (
         "import sys; from rewardkit.scoring import ray_engine; from rewardkit.scoring.folder import score_folder\n"
@@ -141,8 +161,16 @@ def test_a_killed_driver_goes_on(films: Path, expected: dict[str, dict[str, obje
             assert driver.poll() is None
             time.sleep(0.01)
         driver.kill()
-    assert 12 <= out.read_bytes().count(b"\n") < COUNT
-    subprocess.run(words, cwd=ROOT, env=environment, check=True, timeout=200)
+    before = out.read_bytes().count(b"\n")
+    assert 12 <= before < COUNT
+    start, seconds = time.monotonic(), 0.0
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as driver:
+        while driver.poll() is None:
+            if not seconds and out.read_bytes().count(b"\n") > before:
+                seconds = time.monotonic() - start
+            time.sleep(0.01)
+    assert driver.returncode == 0
+    count(record_property, "Ray: SIGKILL of the driver", expected, (r.path for r in ScoreTable.read(out)), seconds)
     assert by_path(ScoreTable.read(out)) == expected
 
 
@@ -159,20 +187,22 @@ def cluster() -> Iterator[Any]:
 
 @pytest.mark.usefixtures("small_chunks")
 def test_a_machine_that_dies_takes_no_row_along(
-    films: Path, expected: dict[str, dict[str, object]], tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+    films: Path,
+    expected: dict[str, dict[str, object]],
+    tmp_path: Path,
+    cluster: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     second = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
-    out, gone = tmp_path / "rows.jsonl", []
-
-    def kill(row: ScoreRow | None, done: int, total: int) -> None:
-        if done >= 20 and not gone:
-            gone.append(done)
-            cluster.remove_node(second, allow_graceful=False)
-
-    score_folder(films, SLOW, out=out, engine="ray", ray_address=cluster.address, progress=kill)
-    assert gone
+    out = tmp_path / "rows.jsonl"
+    strike = Strike(lambda: cluster.remove_node(second, allow_graceful=False), at=20)
+    score_folder(films, SLOW, out=out, engine="ray", ray_address=cluster.address, progress=strike)
+    assert strike.struck
+    what = "Ray: one of two nodes killed"
+    count(record_property, what, expected, (row.path for row in ScoreTable.read(out)), strike.last_gap)
     assert by_path(ScoreTable.read(out)) == expected
 
 
