@@ -20,6 +20,7 @@ from typing import Any, Literal, get_type_hints
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
 sys.path.insert(0, str(Path(__file__).parent))
+from fault_tables import fault_tables
 from speed_tables import RESULTS, as_table, growth_tables, readme_speed, result, speed_tables
 
 from rewardkit.bench.pages.tables import as_markdown
@@ -290,8 +291,8 @@ def _benchmark_table(name: str, slug: str) -> str:
     return as_markdown(block)
 
 
-def speed_page(name: str, tables: Callable[[], Mapping[str, str]]) -> str:
-    """A page on speed with its tables written anew."""
+def measured_page(name: str, tables: Callable[[], Mapping[str, str]]) -> str:
+    """A page on what was measured, with its tables written anew."""
     return _with_tables(WHY / name, tables())
 
 
@@ -335,8 +336,9 @@ PAGES: dict[Path, Callable[[], str]] = {
     README: readme,
     WHY / "ablations.md": partial(benchmark_page, WHY / "ablations.md"),
     WHY / "side-by-side.md": partial(benchmark_page, WHY / "side-by-side.md"),
-    WHY / "growth.md": partial(speed_page, "growth.md", growth_tables),
-    WHY / "speed.md": partial(speed_page, "speed.md", speed_tables),
+    WHY / "faults.md": partial(measured_page, "faults.md", fault_tables),
+    WHY / "growth.md": partial(measured_page, "growth.md", growth_tables),
+    WHY / "speed.md": partial(measured_page, "speed.md", speed_tables),
     README.parent / "rewardkit" / "rewards" / "measured.json": measured_file,
 }
 

@@ -245,6 +245,7 @@ WRITTEN = (
     "README.md",
     "explanation/ablations.md",
     "explanation/side-by-side.md",
+    "explanation/faults.md",
     "explanation/growth.md",
     "explanation/speed.md",
     "measured.json",

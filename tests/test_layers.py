@@ -9,7 +9,7 @@ LAYERS = [
     {"rewards"},
     {"conformance", "reducers", "miniworld"},
     {"scoring", "engine"},
-    {"bench"},
+    {"bench", "doctor"},
     {"cli"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
