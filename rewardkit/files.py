@@ -1,4 +1,4 @@
-"""Files and their names: whole or not at all when written, natural order when listed."""
+"""Files and their names: whole or not at all when written, natural order when listed. Cells of tables for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rewardkit.errors import OutputError
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four: the first four in full width
 
 
 @contextlib.contextmanager
@@ -29,6 +31,17 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def no_formula(text: str) -> str:
+    """`text` as a cell that no spreadsheet runs: one that begins like a formula gets an apostrophe before it.
+
+    Formulas begin with `=`, `+`, `-`, `@` (of either width), a tab or a line end. A text in which apostrophes lead up
+    to such a sign gets one more, so that the original can be told: from a cell that begins with apostrophes and then
+    such a sign, take one away. This is for tables that people open. Numbers stay as they are, and so do manifests,
+    which programs read.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -80,6 +80,7 @@ def generate_folder(
 
 
 def _write_manifest(out: Path, rows: Sequence[tuple[str, str, int]]) -> None:
+    """Prompts stand in it to the letter, also those that begin like a formula: rewards are given them from there."""
     path = out / MANIFEST
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
@@ -88,7 +89,7 @@ def _write_manifest(out: Path, rows: Sequence[tuple[str, str, int]]) -> None:
         if other:
             raise UsageError(f"{out} holds films of other prompts, such as {other[0]}: take another folder")
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)  # lines end as RFC 4180 says; with others a carriage return would not be quoted
         writer.writerow(("path", "prompt", "seed"))
         writer.writerows(rows)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from rewardkit.errors import OutputError, UsageError
-from rewardkit.files import replacing
+from rewardkit.files import no_formula, replacing
 from rewardkit.scoring.journal import header_path, read_header, read_rows
 from rewardkit.scoring.parquet import needs_pyarrow, write_parquet
 from rewardkit.scoring.row_folder import folder_header, folder_rows, names_folder
@@ -144,12 +144,15 @@ def check_suffix(out: Path) -> None:
 
 
 def _write_csv(rows: Iterable[ScoreRow], path: Path) -> None:
+    """One line a row; lists as JSON, numbers in full, and texts so that no spreadsheet runs one as a formula."""
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)  # lines end as RFC 4180 says; with others a carriage return would not be quoted
         writer.writerow(ScoreRow.model_fields)
         for row in rows:
             writer.writerow(_cell(value) for value in row.model_dump().values())
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return no_formula(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

@@ -48,5 +48,6 @@ def _assets(kind: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def _storable(html: str) -> bytes:
-    """As UTF-8; half characters, which file names can hold and UTF-8 cannot, become the replacement character."""
-    return html.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")
+    """As UTF-8. NUL, which browsers drop, and half characters, which file names can hold, become U+FFFD."""
+    whole = html.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8")

@@ -11,6 +11,7 @@ from rewardkit.bench.pages.estimates import Words
 from rewardkit.bench.pages.numerals import MISSING
 from rewardkit.bench.pages.one_line import one_line
 from rewardkit.bench.result import Cell, Column, Estimate, Table
+from rewardkit.files import no_formula
 
 _MARKDOWN = str.maketrans(
     {character: f"\\{character}" for character in "\\`*[]|"}
@@ -25,7 +26,6 @@ _LATEX = str.maketrans(
     | {"[": "{[}", "*": "{*}"}
     | {MISSING: "--", "\N{EM DASH}": "---", "\N{MINUS SIGN}": "$-$"}
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def as_markdown(table: Table) -> str:
@@ -42,7 +42,7 @@ def as_markdown(table: Table) -> str:
 def as_csv(table: Table) -> str:
     """One line a row, numbers in full; a column of numbers is four: value, low, high and count.
 
-    A text that a spreadsheet would run as a formula begins with an apostrophe.
+    A text that a spreadsheet would run as a formula has an apostrophe before it, as `no_formula` tells.
     """
     out = io.StringIO()
     writer = csv.writer(out)  # lines end as RFC 4180 says; with others, Python 3.11 does not quote a carriage return
@@ -94,20 +94,16 @@ def _markdown_cell(cell: ShownCell) -> str:
 
 
 def _csv_heads(column: Column) -> list[str]:
-    name = _no_formula(column.name)
+    name = no_formula(column.name)
     return [name] if column.unit == "text" else [name, f"{name} low", f"{name} high", f"{name} count"]
 
 
 def _csv_cells(column: Column, cell: Cell) -> list[str]:
     if not isinstance(cell, Estimate):
-        words = ["" if cell is None else _no_formula(cell)]
+        words = ["" if cell is None else no_formula(cell)]
         return words if column.unit == "text" else [*words, "", "", ""]
     numbers = [cell.value] if column.unit == "text" else [cell.value, cell.low, cell.high, cell.count]
     return ["" if number is None else repr(number) for number in numbers]
-
-
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _latex(text: str) -> str:

@@ -99,7 +99,7 @@ def write_training_report(run: Path, out: Path, measured: BeforeAfter | None = N
 def _lines(path: Path) -> list[str]:
     """Whole lines; a last one that is still being written is left."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return text.split("\n")[:-1]  # JSON may hold what Python takes for other ends of lines
 
 
 def _guard_charts(looks: Sequence[Look], guards: GuardSettings, reward: str) -> list[LineChart]:

@@ -92,6 +92,14 @@ def test_it_may_still_be_under_way(run: Path, tmp_path: Path) -> None:
     assert 'aria-label="score from' in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b"])
+def test_a_name_with_an_end_of_line_is_no_end_of_a_record(end: str, run: Path, tmp_path: Path) -> None:
+    step = StepReport(step=1, facts={f"one{end}two": 0.5}, gradient_norm=1.0, learning_rate=1e-4, seconds=2.0)
+    (run / LOG).write_text(step.model_dump_json() + "\n", encoding="utf-8")
+    write_training_report(run, tmp_path / "page.html")
+    assert f"<bdi>one{end}two</bdi>" in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_what_is_no_training_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no fine-tuning"):
         write_training_report(tmp_path, tmp_path / "page.html")
