@@ -40,7 +40,10 @@ def generate(
     from rewardkit.engine.folder import generate_folder
     from rewardkit.engine.lora import load_lora
 
-    said = [*(prompt or ()), *(example.prompt for example in (read_examples(prompts) if prompts else ()))]
+    said = [
+        *(prompt or ()),
+        *(example.prompt for example in (read_examples(prompts, allow_outside=True) if prompts else ())),
+    ]
     if not said:
         raise typer.BadParameter("write a prompt, or give a file with --prompts", param_hint="PROMPT")
     generator = create_backbone(backbone, model, device, dtype, memory)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
+import socket
 from base64 import b64encode
 from collections.abc import Sequence
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,16 +19,16 @@ from jaxtyping import Float, Shaped
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from rewardkit.errors import BadInputError, RewardFailedError, UsageError
+from rewardkit.errors import BadInputError, RewardFailedError, UsageError, first_line
 from rewardkit.pixels import as_float
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.gradient import refuse_gradient
 from rewardkit.rewards.interface import TemporalReward
 from rewardkit.rewards.preprocessing import as_bytes
 from rewardkit.rewards.prompts import paired
-from rewardkit.serving.scorer_server import LARGEST_BODY, PROTOCOL
+from rewardkit.serving.scorer_server import LARGEST_BODY, PROTOCOL, TOKEN, BadTokenError, PunctualReader, read_token
 
-LARGEST_ANSWER = 2**24  # bytes
+LARGEST_ANSWER = 2**20  # bytes; a thousand scores are 25 kB
 LARGEST_SCORE = torch.finfo(torch.float32).max
 HOW_TO_START = "start a judge with `rewardkit serve my_judge.py:score`"
 
@@ -40,10 +43,12 @@ class RemoteReward(TemporalReward):
 
     Args:
         url: where the judge answers, `http://127.0.0.1:8765`. No proxy is used.
-        timeout: seconds of silence after which a judge counts as lost.
+        timeout: seconds that a judge has for an answer; after them it counts as lost.
+
+    What the environment variable REWARDKIT_TOKEN holds is sent along, to this address only, and written nowhere.
 
     Raises:
-        UsageError: no judge answers there, or it speaks another protocol.
+        UsageError: no judge answers there, it speaks another protocol, or it wants another token.
 
     Source: the protocol is ours, docs/how-to/judge-in-another-process.md.
     """
@@ -69,7 +74,7 @@ class RemoteReward(TemporalReward):
         try:
             said = self._server.ask("GET", "/card")
         except RewardFailedError as error:
-            raise UsageError(f"no judge to ask: {error}; {HOW_TO_START}") from None
+            raise UsageError(f"no judge to ask: {error}") from None
         if said.pop("protocol", None) != PROTOCOL:
             raise UsageError(f"{url} does not speak protocol {PROTOCOL}: {HOW_TO_START} of this version of rewardkit")
         self.loaded_from = _read(dict[str, str], said.pop("weights_sha256", {}), url)
@@ -117,7 +122,12 @@ class _Server:
             self._where = (parts.hostname or "", parts.port)
         except ValueError as error:
             raise UsageError(f"remote cannot read the address {url!r}: {error}") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.username is not None or parts.password is not None:
+            raise UsageError(
+                f"remote takes no name or password in an address, which goes into rows: set {TOKEN} instead"
+            )
+        plain = parts.path.isascii() and not parts.query and not parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
             raise UsageError(f"remote needs an address such as http://127.0.0.1:8765: got {url!r}")
         if not 0 < timeout < math.inf:
             raise UsageError(f"remote needs a timeout in seconds, above 0: got {timeout}")
@@ -130,26 +140,61 @@ class _Server:
 
         Raises:
             RewardFailedError: no answer, no JSON object, or an error.
+            UsageError: REWARDKIT_TOKEN does not do.
         """
-        connection = self._connection(*self._where, timeout=self._timeout)
         try:
-            connection.request(method, self._path + path, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            answer: object = json.loads(response.read(LARGEST_ANSWER))
-        except TimeoutError:
-            raise RewardFailedError(f"{self.url} was silent for {self._timeout:g} seconds") from None
-        except (OSError, HTTPException) as error:
-            raise RewardFailedError(f"{self.url} does not answer: {type(error).__name__}: {error}") from None
+            token = read_token()  # each time, so that no copy of the reward carries it
+        except BadTokenError as error:
+            raise UsageError(f"remote cannot ask {self.url}: {error}") from None
+        status, text = self._exchange(method, path, body, token)
+        if status == 401:
+            here = "it does not take the one that is set here" if token else "none is set here"
+            raise RewardFailedError(f"{self.url} asks for the {TOKEN} that it was started with: {here}")
+        if 300 <= status < 400:
+            raise RewardFailedError(
+                f"{self.url} sends elsewhere ({status}), where remote does not follow: give that address"
+            )
+        if len(text) > LARGEST_ANSWER:
+            raise RewardFailedError(f"{self.url} answers with more than {LARGEST_ANSWER} bytes")
+        try:
+            answer: object = json.loads(text)
         except (ValueError, RecursionError):
             raise RewardFailedError(f"{self.url} does not answer in JSON") from None
-        finally:
-            connection.close()
         if not isinstance(answer, dict):
             raise RewardFailedError(f"{self.url} does not answer with a JSON object")
-        if response.status != 200 or "error" in answer:
+        if status != 200 or "error" in answer:
             sentence = " ".join(str(answer.get("error", "it gave no reason")).split())[:500]
-            raise RewardFailedError(f"{self.url} answers {response.status}: {sentence}")
+            raise RewardFailedError(f"{self.url} answers {status}: {sentence}")
         return answer
+
+    def _exchange(self, method: str, path: str, body: bytes | None, token: str | None) -> tuple[int, bytes]:
+        """A status and what came with it, of at most a byte more than LARGEST_ANSWER."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        connection = self._connection(*self._where, timeout=self._timeout)
+        connection.response_class = _PunctualResponse
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused half-way, with a reason that can be read
+                connection.request(method, self._path + path, body, headers)
+            response = connection.getresponse()
+            text = response.read(LARGEST_ANSWER + 1)
+        except TimeoutError:
+            raise RewardFailedError(f"{self.url} did not answer within {self._timeout:g} seconds") from None
+        except (OSError, HTTPException) as error:
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise RewardFailedError(f"{self.url} does not answer: {said}; {HOW_TO_START}") from None
+        finally:
+            connection.close()
+        # a server that repeats what it was sent must not bring the token into a row
+        return response.status, text.replace(token.encode(), b"...") if token else text
+
+
+class _PunctualResponse(HTTPResponse):
+    """An answer that must be complete within the time-out of its connection, however slowly it drips."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(PunctualReader(sock, sock.gettimeout() or 0.0))
 
 
 def _card(said: dict[str, Any], url: str) -> RewardCard:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from rewardkit.errors import BadCheckpointError, MissingWeightsError, OutputError, UsageError
+from rewardkit.errors import MissingWeightsError
 
 BYTES_AT_ONCE = 1 << 24
 
@@ -46,32 +46,17 @@ class HubFile:
     def locate(self, who: str) -> Path:
         """Its place on this machine, downloaded if need be; HF_HOME and HF_HUB_OFFLINE are honoured.
 
+        A hub that fails on the way is asked again, with a warning, and what has another sha256 is fetched anew, once.
+
         Raises:
-            MissingWeightsError: it is not in the cache and the hub cannot be reached.
+            MissingWeightsError: it is not in the cache and the hub cannot be reached, or fails each time.
             UsageError: the hub does not give it.
             OutputError: the cache cannot be written.
             BadCheckpointError: it is not the file that was published.
         """
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from rewardkit.weights.fetching import fetch  # it needs this file first
 
-        try:
-            path = Path(hf_hub_download(self.repo, self.name, revision=self.revision))
-        except HfHubHTTPError as error:
-            raise UsageError(f"{who}: the hub does not give {self}: {_first_line(error)}") from None
-        except (LocalEntryNotFoundError, ConnectionError, TimeoutError):
-            raise MissingWeightsError(
-                f"{who} needs {self}, which is not in {hub_cache()} and cannot be fetched now: run "
-                f"`rewardkit download {who}` where there is a network, or give the path of a copy of yours"
-            ) from None
-        except OSError as error:
-            raise OutputError(f"{who}: cannot keep {self} in {hub_cache()}: {_first_line(error)}") from None
-        if self.sha256 is not None and sha256_of(path) != self.sha256:
-            raise BadCheckpointError(
-                f"{path} is not the file that was published as {self}: its sha256 is {sha256_of(path)[:12]}..., "
-                f"expected {self.sha256[:12]}...; delete it and download it again"
-            )
-        return path
+        return fetch(self, who)
 
 
 @dataclass(frozen=True)
@@ -170,7 +155,3 @@ def in_words(size: int) -> str:
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
     return f"{size} bytes"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -195,7 +195,7 @@ def test_a_judge_that_has_gone_or_says_nothing_is_a_failure(tmp_path: Path) -> N
     with pytest.raises(RewardFailedError, match="does not answer: Conn"):
         reward(video_of_bytes())
     slow = judge_file(tmp_path, "import time\n\ndef score(v, p):\n    time.sleep(0.3)\n    return [0] * len(v)\n")
-    with serving(slow) as url, pytest.raises(RewardFailedError, match=r"was silent for 0.1 seconds"):
+    with serving(slow) as url, pytest.raises(RewardFailedError, match=r"did not answer within 0.1 seconds"):
         RemoteReward(url, timeout=0.1)(video_of_bytes())
 
 

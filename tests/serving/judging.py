@@ -1,7 +1,11 @@
-"""Judges in a file of their own, served from a thread."""
+"""Judges in a file of their own, served from a thread, and how to ask them without rewardkit."""
 
-from collections.abc import Iterator
+import json
+import socket
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -32,6 +36,25 @@ def brightness(video):
 """
 
 
+GREY = {"shape": [2, 1, 3, 3], "frames": b64encode(bytes([51] * 18)).decode()}
+REQUEST = {"protocol": 1, "videos": [GREY, GREY], "prompts": ["abc", "a"]}
+JSON = {"Content-Type": "application/json"}
+
+
+def ask(
+    url: str, path: str, body: object = None, headers: Mapping[str, str] = JSON, method: str | None = None
+) -> tuple[int, dict[str, object]]:
+    """Status and answer; a body makes it a POST."""
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=10)
+    sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    try:
+        connection.request(method or ("GET" if body is None else "POST"), path, sent, dict(headers))
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
 def judge_file(folder: Path, code: str, name: str = "my_judge.py") -> Path:
     file = folder / name
     file.write_text(code)
@@ -39,9 +62,9 @@ def judge_file(folder: Path, code: str, name: str = "my_judge.py") -> Path:
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[str]:
+def serving(file: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """Where `score` of the file answers."""
-    with running(make_server(Judge(f"{file}:score"), port=0)) as url:
+    with running(make_server(Judge(f"{file}:score"), host, 0)) as url:
         yield url
 
 
@@ -74,3 +97,26 @@ def running(server: HTTPServer) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def raw(url: str, sent: bytes) -> bytes:
+    """All that a server answers to bytes that need be no HTTP."""
+    with connected(url) as connection:
+        connection.sendall(sent)
+        return everything(connection)
+
+
+def connected(url: str) -> socket.socket:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What comes until the other end hangs up, however it does."""
+    came = b""
+    try:
+        while block := connection.recv(1 << 16):
+            came += block
+    except ConnectionResetError:
+        pass
+    return came

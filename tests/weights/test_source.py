@@ -88,6 +88,7 @@ def test_what_goes_wrong_while_fetching_is_told_apart(
         raise error
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    monkeypatch.setattr("rewardkit.weights.fetching.FIRST_WAIT", 0)
     with pytest.raises(kind, match=sentence):
         HubFile("someone/model", "model.pt", REVISION).locate("x")
 

@@ -65,7 +65,9 @@ def prompt_splits(films: Films) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {}
     known: dict[str, str] = {}
     for name, path in films.prompts.items():
-        splits[name] = list(dict.fromkeys(example.prompt for example in read_examples(path)))[: films.each]
+        splits[name] = list(dict.fromkeys(example.prompt for example in read_examples(path, allow_outside=True)))[
+            : films.each
+        ]
         if not splits[name]:
             raise NothingToDoError(f"no prompts in {path}, the split {name!r}")
         for prompt in splits[name]:

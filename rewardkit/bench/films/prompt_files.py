@@ -11,17 +11,21 @@ if TYPE_CHECKING:
     from rewardkit.engine.examples import Example
 
 
-def read_examples(path: Path) -> list[Example]:
+def read_examples(path: Path, allow_outside: bool = False) -> list[Example]:
     """Prompts of a .txt file, one a line, or pairs of video and prompt of a manifest, whose paths are beside it.
 
+    Args:
+        path: of the file.
+        allow_outside: whether a manifest may name videos that are not in its own folder or below, also by links.
+
     Raises:
-        UsageError: a missing or unreadable file.
+        UsageError: a missing or unreadable file, or a manifest that leads out of its folder.
     """
     from rewardkit.engine.examples import Example
     from rewardkit.scoring.manifest import read_manifest
 
     if path.suffix.lower() != ".txt":
-        return [Example(entry.prompt, path.parent / entry.path) for entry in read_manifest(path)]
+        return [Example(entry.prompt, Path(entry.located(path, allow_outside))) for entry in read_manifest(path)]
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
