@@ -25,6 +25,7 @@ PLACES = (
     "tests/scoring/test_ray.py",
     "tests/engine/test_faults.py",
     "tests/weights/test_hub_faults.py",
+    "tests/weights/test_hub_content.py",
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rewardkit.weights import fetching
+from tests.faults import Record, note
 from tests.weights.fake_hub import FakeHub, Start, serving
 
 
@@ -35,3 +36,20 @@ def start(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setattr(fetching, "FIRST_WAIT", 0.01)
     with ExitStack() as running:
         yield ask
+
+
+FAULTS = {
+    "test_a_download_that_fails_is_begun_anew": "hub that answers 500, resets or sends a shorter file, then the file",
+    "test_a_download_that_always_fails_is_one_sentence_and_leaves_nothing": "hub that always does: an error, no file",
+    "test_a_download_that_stops_is_resumed": "hub that sends half, or stalls, then the file",
+    "test_a_hub_that_always_stalls_is_given_up": "hub that always stalls: an error, no file",
+    "test_another_byte_is_noticed_and_the_file_fetched_anew": "hub that sends another byte once",
+    "test_another_byte_twice_is_an_error_and_leaves_nothing": "hub that always sends another byte: an error, no file",
+}
+
+
+@pytest.fixture(autouse=True)
+def noted(request: pytest.FixtureRequest, record_property: Record) -> None:
+    fault = FAULTS.get(getattr(request.node, "originalname", ""))
+    if fault:
+        note(record_property, fault)
