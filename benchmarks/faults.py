@@ -24,6 +24,9 @@ PLACES = (
     "tests/scoring/test_faults.py",
     "tests/scoring/test_ray.py",
     "tests/engine/test_faults.py",
+    "tests/engine/test_launched.py",
+    "tests/engine/test_disk.py",
+    "tests/engine/test_checkpoints.py",
     "tests/weights/test_hub_faults.py",
     "tests/weights/test_hub_content.py",
 )
@@ -40,7 +43,7 @@ def one_round(only: str | None) -> list[dict[str, Any]]:
         found = []
         for case in ElementTree.parse(noted).iter("testcase"):
             facts = {str(p.get("name")): str(p.get("value")) for p in case.iter("property")}
-            if "fault" in facts and case.find("skipped") is None:
+            if {"fault", "ranks"} & facts.keys() and case.find("skipped") is None:
                 passed = case.find("failure") is None and case.find("error") is None
                 found.append({**facts, "test": case.get("name"), "passed": passed})
         return found
@@ -49,8 +52,8 @@ def one_round(only: str | None) -> list[dict[str, Any]]:
 def table(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """By fault: runs, those that failed, what was lost and doubled in all, seconds to recover."""
     faults: dict[str, dict[str, Any]] = {}
-    for fault in dict.fromkeys(run["fault"] for run in runs):
-        own = [run for run in runs if run["fault"] == fault]
+    for fault in dict.fromkeys(run["fault"] for run in runs if "fault" in run):
+        own = [run for run in runs if run.get("fault") == fault]
         seconds = [float(run["seconds"]) for run in own if "seconds" in run]
         faults[fault] = {
             "runs": len(own),
@@ -62,6 +65,15 @@ def table(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return faults
 
 
+def differences(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Of trainings by several processes from that of one: the largest of any round."""
+    found: dict[str, float] = {}
+    for run in runs:
+        if "ranks" in run:
+            found[run["ranks"]] = max(found.get(run["ranks"], 0.0), float(run["difference"]))
+    return found
+
+
 def main() -> None:
     """Injects, records, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,9 +82,10 @@ def main() -> None:
     chosen = parser.parse_args()
     runs = [run for _ in range(chosen.rounds) for run in one_round(chosen.only)]
     faults = {**recorded("faults").get("faults", {}), **table(runs)}
-    for fault, facts in faults.items():
-        print(fault, facts)
-    record("faults", {**about(chosen.rounds), "faults": faults})
+    ranks = {**recorded("faults").get("ranks", {}), **differences(runs)}
+    for what, facts in {**faults, **ranks}.items():
+        print(what, facts)
+    record("faults", {**about(chosen.rounds), "faults": faults, "ranks": ranks})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,11 @@ def make_read_only(disk: Path) -> None:
     assert _mount("-o", "remount,ro", str(disk))
 
 
+def make_writable(disk: Path) -> None:
+    """Takes that back."""
+    assert _mount("-o", "remount,rw", str(disk))
+
+
 def _mount(*words: str) -> bool:
     try:
         return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0

@@ -16,6 +16,12 @@ def note(record: Record, fault: str, seconds: float | None = None, lost: int = 0
         record("seconds", round(seconds, 2))
 
 
+def note_ranks(record: Record, what: str, difference: float) -> None:
+    """The largest difference of a weight from that of one process, for trainings by several."""
+    record("ranks", what)
+    record("difference", difference)
+
+
 def count(record: Record, fault: str, expected: Iterable[str], found: Iterable[str], seconds: float | None) -> None:
     """The same for videos and the rows that are there in the end; fails where one is lost or doubled."""
     wanted, listed = set(expected), list(found)

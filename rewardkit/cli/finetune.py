@@ -48,6 +48,10 @@ def finetune(
     frames: Annotated[int | None, typer.Option(help="Of a film. [default: the backbone's]")] = None,
     height: Annotated[int | None, typer.Option(help="In pixels. [default: the backbone's]")] = None,
     width: Annotated[int | None, typer.Option(help="In pixels. [default: the backbone's]")] = None,
+    allow_outside: Annotated[
+        bool | None,
+        typer.Option("--allow-outside/--no-allow-outside", help="Let a manifest name clips outside its folder."),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,31 +60,39 @@ def finetune(
     from rewardkit.cli.progress import Bar
     from rewardkit.cli.tables import echo_json
     from rewardkit.config import load_config
+    from rewardkit.engine.ranks import is_first
     from rewardkit.engine.training import TrainingConfig, train
 
     typed: dict[str, object] = {
         "backbone": backbone, "model": model, "reward": reward, "held_out": held_out or None, "prompts": prompts,
         "watch": watch, "out": out, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
         "seed": seed, "device": device, "dtype": dtype, "memory": memory, "frames": frames,
-        "height": height, "width": width,
+        "height": height, "width": width, "allow_outside": allow_outside,
     }  # fmt: skip
     settings = load_config(TrainingConfig, config, typed)
     if settings.prompts is None:
         raise typer.BadParameter("name a file of prompts or a manifest of clips", param_hint="--prompts")
-    watched = [example.prompt for example in read_examples(settings.watch)] if settings.watch else None
+    watched = (
+        [example.prompt for example in read_examples(settings.watch, allow_outside=True)] if settings.watch else None
+    )
 
+    examples = read_examples(settings.prompts, settings.allow_outside)
+    first = is_first()  # of several processes, which would otherwise all say the same
     try:
-        with Bar(quiet) as bar:
+        with Bar(quiet or not first) as bar:
 
             def show(report: StepReport) -> None:
                 facts = ", ".join(f"{name} {value:.4f}" for name, value in report.facts.items())
                 bar.at("steps", report.step, settings.steps, facts)
 
-            result = train(settings, read_examples(settings.prompts), watched, show)
+            result = train(settings, examples, watched, show)
     except KeyboardInterrupt:
-        again = shlex.join(["rewardkit", *sys.argv[1:]])
-        typer.echo(f"interrupted; the last step is saved in {settings.out}; go on with: {again}", err=True)
+        if first:
+            again = shlex.join(["rewardkit", *sys.argv[1:]])
+            typer.echo(f"interrupted; the last step is saved in {settings.out}; go on with: {again}", err=True)
         raise typer.Exit(130) from None
+    if not first:
+        return
     if as_json:
         echo_json(result.model_dump(mode="json"))
         return

@@ -1,102 +1,252 @@
-"""Checkpoints of a fine-tuning: whole or not at all, the newest few and the best."""
+"""Checkpoints of a fine-tuning: whole or not at all, checked when read, the newest few and the best."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import os
 import shutil
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from rewardkit.engine.generator import Generator
-from rewardkit.engine.lora import FILE, LoraSettings, lora_weights, put_lora, save_lora
-from rewardkit.errors import BadCheckpointError, OutputError
+from rewardkit.engine.guards import Look
+from rewardkit.engine.lora import FILE, put_lora
+from rewardkit.engine.ranks import Ranks
+from rewardkit.errors import BadCheckpointError, OutputError, first_line
 
-STATE, OPTIMISER = "state.json", "optimiser.safetensors"
+STATE, OPTIMISER, SUMS = "state.json", "optimiser.safetensors", "SHA256SUMS"
+LOGGER = logging.getLogger(__name__)
+
+
+class State(BaseModel):
+    """What a checkpoint holds beside tensors.
+
+    Attributes:
+        step: after which it was written.
+        statistics: of `PromptStatistics`.
+        looks: what the guards saw.
+        sums: the file with the SHA-256 of the others; None in checkpoints of before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    statistics: dict[str, list[float]]
+    looks: list[Look]
+    sums: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training at the end of a step, as copies in main memory: the LoRA, what AdamW remembers, and the rest."""
+
+    lora: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor]
+    state: State
+
+    @classmethod
+    def of(cls, weights: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer, state: State) -> Checkpoint:
+        """Of this moment."""
+        remembered = optimiser.state_dict()["state"]
+        moments = {f"{number}.{name}": _copy(value) for number, of in remembered.items() for name, value in of.items()}
+        return cls({name: _copy(weight) for name, weight in weights.items()}, moments, state)
+
+    def put(self, weights: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> None:
+        """Makes LoRA and optimiser what they were."""
+        whole = optimiser.state_dict()
+        whole["state"] = {}
+        for key, value in self.moments.items():
+            number, _, name = key.partition(".")
+            whole["state"].setdefault(int(number), {})[name] = value
+        put_lora(weights, self.lora, Path(FILE))
+        optimiser.load_state_dict(whole)
+
+    def write(self, folder: Path, metadata: dict[str, str]) -> None:
+        """Into an empty folder; when this returns, it is on the disk."""
+        save_file(dict(self.lora), folder / FILE, metadata=metadata)
+        save_file(dict(self.moments), folder / OPTIMISER)
+        state = self.state.model_copy(update={"sums": SUMS}).model_dump()
+        (folder / STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
+        (folder / SUMS).write_text("".join(_sums(folder).values()), encoding="utf-8")
+        for path in (*folder.iterdir(), folder):
+            _flush(path)
+
+    @classmethod
+    def read(cls, folder: Path, weights: Mapping[str, nn.Parameter]) -> Checkpoint:
+        """Changes nothing yet.
+
+        Raises:
+            BadCheckpointError: a file is missing, damaged, or does not fit the weights.
+        """
+        try:
+            state = State.model_validate_json((folder / STATE).read_bytes())
+            if state.sums or (folder / SUMS).is_file():
+                _check_sums(folder)
+            found = cls(load_file(folder / FILE), load_file(folder / OPTIMISER), state)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise BadCheckpointError(f"the checkpoint {folder} is damaged: {first_line(error)}") from None
+        found._check_fit(folder, weights)
+        return found
+
+    def _check_fit(self, folder: Path, weights: Mapping[str, nn.Parameter]) -> None:
+        lora = {name: weight.shape for name, weight in weights.items()}
+        moments = {f"{number}.step": torch.Size() for number in range(len(lora))}
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments |= {f"{number}.{name}": shape for number, shape in enumerate(lora.values())}
+        moments = moments if self.state.step else {}
+        for name, needed, there in ((FILE, lora, self.lora), (OPTIMISER, moments, self.moments)):
+            if needed != {key: tensor.shape for key, tensor in there.items()}:
+                raise BadCheckpointError(f"{folder / name} holds {len(there)} tensors that do not fit this LoRA")
 
 
 class Checkpoints:
-    """A folder with a folder a checkpoint, named by its step."""
+    """A folder with a folder a checkpoint, named by its step.
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    Args:
+        folder: for them.
+        keep: so many of the newest.
+        ranks: the processes, which all read them and of which the first writes.
+    """
+
+    def __init__(self, folder: Path, keep: int, ranks: Ranks) -> None:
         self.folder = folder
-        self._keep = keep
+        self._keep, self._ranks = keep, ranks
+        self._writing = threading.Lock()
+        self._written: Checkpoint | None = None
 
     def steps(self) -> list[int]:
         """Those that are there, oldest first."""
-        return sorted(int(path.name) for path in self.folder.glob("[0-9]*") if (path / STATE).is_file())
+        return sorted(int(path.name) for path in self.folder.glob("[0-9]*"))
 
     def path(self, step: int) -> Path:
         """Where the one of that step is."""
         return self.folder / f"{step:06d}"
 
-    def save(
-        self,
-        step: int,
-        generator: Generator,
-        settings: LoraSettings,
-        optimiser: torch.optim.Optimizer,
-        state: Mapping[str, Any],
-        best: int,
-    ) -> Path:
+    def save(self, checkpoint: Checkpoint, metadata: dict[str, str], best: int) -> None:
         """Writes one, and then lets go of those that are neither among the newest nor `best`.
+
+        May be called from several threads; what was written last is not written again.
 
         Raises:
             OutputError: it cannot be written; what was there stays.
         """
+        with self._writing:
+            if checkpoint is not self._written:
+                self._write(checkpoint, metadata)
+                self._written = checkpoint
+        for old in self.steps()[: -self._keep]:
+            if old != best:
+                self._drop(self.path(old))
+
+    def newest(self, weights: Mapping[str, nn.Parameter]) -> Checkpoint | None:
+        """The newest that all processes can read; None where none was ever written.
+
+        Damaged ones that are newer are named in a warning and set aside.
+
+        Raises:
+            BadCheckpointError: all are damaged.
+        """
+        steps, *_ = self._ranks.together([self.steps()])
+        damaged: dict[int, str] = {}
+        for step in reversed(steps):
+            found, reason = self._attempt(step, weights)
+            reasons = [said for said in self._ranks.together([reason]) if said]
+            if found and not reasons:
+                self._set_aside(damaged, step)
+                self._written = found
+                return found
+            damaged[step] = reasons[0]
+        if damaged:
+            raise BadCheckpointError(
+                f"no checkpoint in {self.folder} can be read ({'; '.join(damaged.values())}): "
+                "take another folder, or delete it to begin anew"
+            )
+        return None
+
+    def read(self, step: int, weights: Mapping[str, nn.Parameter]) -> Checkpoint:
+        """That of the step.
+
+        Raises:
+            BadCheckpointError: see `Checkpoint.read`.
+        """
+        return Checkpoint.read(self.path(step), weights)
+
+    def _attempt(self, step: int, weights: Mapping[str, nn.Parameter]) -> tuple[Checkpoint | None, str]:
+        """It, or why it cannot be read."""
+        try:
+            return self.read(step, weights), ""
+        except BadCheckpointError as error:
+            return None, str(error)
+
+    def _set_aside(self, damaged: Mapping[int, str], used: int) -> None:
+        """So that they do not count among the newest that are kept."""
+        for step, reason in damaged.items() if self._ranks.first else ():
+            aside = self.folder / f"damaged-{self.path(step).name}"
+            LOGGER.warning("%s; it is set aside as %s, and step %d is used", reason, aside.name, used)
+            shutil.rmtree(aside, ignore_errors=True)
+            try:
+                self.path(step).replace(aside)
+            except OSError as error:
+                raise OutputError(f"cannot rename {self.path(step)}, which is damaged: {error.strerror}") from None
+
+    def _write(self, checkpoint: Checkpoint, metadata: dict[str, str]) -> None:
+        step = checkpoint.state.step
         draft = self.folder / ".draft"
         shutil.rmtree(draft, ignore_errors=True)  # of a training that was killed while it wrote
         try:
             draft.mkdir(parents=True)
-            save_lora(generator, settings, draft, {"step": str(step)})
-            save_file(_moments(optimiser), draft / OPTIMISER)
-            (draft / STATE).write_text(json.dumps({"step": step, **state}) + "\n", encoding="utf-8")
-            if self.path(step).exists():
-                shutil.rmtree(self.path(step))
+            checkpoint.write(draft, metadata)
+            self._drop(self.path(step))
             draft.replace(self.path(step))
-        except (OSError, SafetensorError) as error:
+            _flush(self.folder)
+        except (OSError, SafetensorError) as error:  # which safetensors has of its own for a full disk
             raise OutputError(f"cannot write the checkpoint of step {step} to {self.folder}: {error}") from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        for old in self.steps()[: -self._keep]:
-            if old != best:
-                shutil.rmtree(self.path(old), ignore_errors=True)
-        return self.path(step)
 
-    def load(self, step: int, generator: Generator, optimiser: torch.optim.Optimizer | None = None) -> dict[str, Any]:
-        """Puts one back into the generator's LoRA and the optimiser, and gives its state.
-
-        Raises:
-            BadCheckpointError: it is damaged or does not fit.
-        """
-        path = self.path(step)
-        try:
-            state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
-            put_lora(lora_weights(generator), load_file(path / FILE), path / FILE)
-            if optimiser is not None:
-                _restore(optimiser, load_file(path / OPTIMISER))
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise BadCheckpointError(
-                f"the checkpoint {path} cannot be read: {error}; delete it to use an older"
-            ) from None
-        return state
+    def _drop(self, path: Path) -> None:
+        """Under another name first: a deletion that breaks off must not leave half a checkpoint."""
+        if path.exists():
+            gone = self.folder / ".gone"
+            shutil.rmtree(gone, ignore_errors=True)
+            path.replace(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
-def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What AdamW remembers, flat."""
-    state = optimiser.state_dict()["state"]
-    return {f"{number}.{name}": value.contiguous() for number, of in state.items() for name, value in of.items()}
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def _restore(optimiser: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
-    whole = optimiser.state_dict()
-    whole["state"] = {}
-    for key, value in moments.items():
-        number, _, name = key.partition(".")
-        whole["state"].setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict(whole)
+def _sums(folder: Path) -> dict[str, str]:
+    """Each file's line for `sha256sum --check`."""
+    found = {}
+    for name in (FILE, OPTIMISER, STATE):
+        with (folder / name).open("rb") as file:
+            found[name] = f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
+    return found
+
+
+def _check_sums(folder: Path) -> None:
+    """Raises a ValueError where a file is not what it was."""
+    said = (folder / SUMS).read_text(encoding="utf-8").splitlines(keepends=True)
+    for name, line in _sums(folder).items():
+        if line not in said:
+            raise ValueError(f"{name} has another SHA-256 than {SUMS} says")
+
+
+def _flush(path: Path) -> None:
+    """Makes sure that a file, or the names in a folder, outlast a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

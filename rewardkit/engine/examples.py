@@ -19,7 +19,7 @@ from rewardkit.engine.generator import Embedding, FilmShape, Generator
 from rewardkit.engine.noise import draw_noise
 from rewardkit.engine.objectives import Objective
 from rewardkit.engine.trial import Bench, seeded
-from rewardkit.errors import BadInputError, UnreadableVideoError
+from rewardkit.errors import BadInputError, OutputError, UnreadableVideoError
 from rewardkit.files import replacing
 from rewardkit.video import open_video
 
@@ -128,6 +128,7 @@ class Starts:
 
         Raises:
             BadInputError: a clip that cannot be read or is too short.
+            OutputError: there is no space for a new one.
         """
         if self._objective.start == "noise":
             return None
@@ -147,8 +148,12 @@ class Starts:
 
     def _made(self, example: Example) -> Tensor:
         latents = self._encoded(example) if self._objective.start == "clip" else self._base_film(example)
-        with replacing(self._path(example)) as draft:
-            save_file({"latents": latents}, draft)
+        path = self._path(example)
+        with replacing(path) as draft:
+            try:
+                save_file({"latents": latents}, draft)
+            except SafetensorError as error:  # it has an error of its own for a full disk
+                raise OutputError(f"cannot write {path}: {error}") from None
         return latents
 
     def _path(self, example: Example) -> Path:

@@ -2,58 +2,32 @@
 
 from __future__ import annotations
 
-import math
-import signal
-import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
+from threading import Event
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import nn
 
-from rewardkit.engine.checkpoints import Checkpoints
-from rewardkit.engine.counting import CallCounter
-from rewardkit.engine.examples import Example, Starts, WordCache, check_examples, order
+from rewardkit.engine.checkpoints import Checkpoint, Checkpoints, State
+from rewardkit.engine.examples import Example, Starts, WordCache, check_examples
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.guards import Look, Verdict, judge
+from rewardkit.engine.interruption import interruptible
 from rewardkit.engine.looking import Looker, write_strip
-from rewardkit.engine.lora import add_lora, check_lora, lora_weights, save_lora
+from rewardkit.engine.lora import add_lora, check_lora, lora_metadata, lora_weights, save_lora
 from rewardkit.engine.ranks import Ranks
 from rewardkit.engine.run_folder import LOG, LOOKS, SAMPLES, RunFolder
 from rewardkit.engine.settings import FinetuneConfig
 from rewardkit.engine.statistics import PromptStatistics
-from rewardkit.engine.trial import Bench, Group
-from rewardkit.errors import RewardFailedError, UsageError
+from rewardkit.engine.step import Batches, Stepper
+from rewardkit.engine.step import StepReport as StepReport
+from rewardkit.engine.trial import Bench
+from rewardkit.errors import UsageError
 from rewardkit.reducers.reward import Reward
-
-
-class StepReport(BaseModel):
-    """What one step was like.
-
-    Attributes:
-        step: counted from 1.
-        facts: means over the batch: `score` (what is trained on), `reward` (mean over frames, unweighted),
-            `saturated`, and what the objective adds.
-        gradient_norm: of the LoRA, before it was shortened.
-        learning_rate: in this step.
-        seconds: it took.
-        denoiser_calls: films that went through the denoiser in it, recomputation included; None in logs of before.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    step: int
-    facts: dict[str, float]
-    gradient_norm: float
-    learning_rate: float
-    seconds: float
-    denoiser_calls: int | None = None
 
 
 class FinetuneResult(BaseModel):
@@ -89,6 +63,7 @@ class Finetuning:
         BadInputError: examples that cannot be trained on.
         UsageError: settings that make no sense together or with the LoRA in the generator, trackers that are not
             there, or a folder that holds another training.
+        BadCheckpointError: all checkpoints in the folder are damaged.
     """
 
     def __init__(
@@ -109,63 +84,57 @@ class Finetuning:
                 f"{reward.name} gives no gradient, which the objective {config.objective.kind!r} needs: "
                 'take objective.kind = "rwr" or "ddpo", or another reward'
             )
-        self._examples = list(examples)
-        check_examples(self._examples, config.objective)
+        given = list(examples)
+        check_examples(given, config.objective)
         self.ranks = Ranks()
         self.ranks.share(range(config.batch_size))  # refuses what cannot be shared out, before anything is made
         self.folder = RunFolder(output_dir, self.ranks, config.trackers)
         check_lora(generator, config.lora)
-        self.folder.claim(generator.name, reward.spec, self._examples, config)
+        self.folder.claim(generator.name, reward.spec, given, config)
         self.weights = lora_weights(generator) or add_lora(generator, config.lora)
         self.ranks.prepare(generator.denoisers().values(), list(self.weights.values()))
         device = next(iter(self.weights.values())).device
         shape = shape or generator.default_shape
         levels = generator.levels(config.walk_steps, shape)
         self.bench = Bench(generator, reward, levels, shape, device, config.offset_noise)
-        watched = list(watch or dict.fromkeys(example.prompt for example in self._examples))
-        self._words = WordCache(generator, [*(example.prompt for example in self._examples), *watched], device)
+        watched = list(watch or dict.fromkeys(example.prompt for example in given))
+        words = WordCache(generator, [*(example.prompt for example in given), *watched], device)
         generator.free_text()
         if config.objective.needs_gradient and generator.memory.activations:
-            some = self._words([self._examples[0].prompt])
+            some = words([given[0].prompt])
             kept = self.bench.kept_by_a_step(some, config.objective.scale())
             self.bench = replace(self.bench, kept_a_film=max(self.ranks.together([kept])))  # all keep the same steps
-        self._calls = CallCounter(generator.denoisers().values())
         starts = output_dir / "starts"
-        self._starts = Starts(self.bench, config.objective, self._words, config.seed, starts, self.ranks.together)
-        self._looker = Looker(self.bench, config, held_out or {}, watched, self._words)
+        made = Starts(self.bench, config.objective, words, config.seed, starts, self.ranks.together)
+        self._batches = Batches(given, config, self.ranks, words, made)
+        self._looker = Looker(self.bench, config, held_out or {}, watched, words)
         self._statistics = PromptStatistics(together=self.ranks.together)
         self.optimiser = torch.optim.AdamW(
             self.weights.values(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.checkpoints = Checkpoints(output_dir / "checkpoints", config.keep)
+        self._stepper = Stepper(self.bench, config, self.ranks, self.weights, self.optimiser, self._statistics)
+        self.checkpoints = Checkpoints(output_dir / "checkpoints", config.keep, self.ranks)
         self.looks: list[Look] = []
-        self.step = self._resume()
+        self.step = 0
+        self._last = self._resume()
 
     def run(self, show: Callable[[StepReport], None] = lambda report: None) -> FinetuneResult:
         """Takes all steps that are left, and shows each.
 
         Raises:
-            KeyboardInterrupt: SIGINT or SIGTERM came; the step under way was finished and saved.
+            KeyboardInterrupt: SIGINT or SIGTERM came; the last complete step is saved, see `interruptible`.
         """
-        stopped: list[str] = []
-        with interruptible() as asked:
-            for report in self.steps():
+        with interruptible(self._rescue) as asked:
+            stopped = self._settle(asked) if self.step else []  # of the last step, too, which may have been broken off
+            for report in () if stopped else self.steps():
                 show(report)
-                verdict = self.look_if_due()
-                stopped = verdict.wrong if verdict and self.config.guards.action in ("stop", "roll back") else []
-                interrupted = any(self.ranks.together([asked.is_set()]))  # all stop at the same step
-                last = stopped or interrupted or report.step == self.config.steps
-                if last or verdict or report.step % self.config.checkpoint_every == 0:
-                    self.save()  # also where the guards looked, so that what they call the best can be gone back to
+                stopped = self._settle(asked)
                 if stopped:
-                    if verdict and self.config.guards.action == "roll back":
-                        self._go_back(verdict.best)
                     break
-                if interrupted and report.step < self.config.steps:
-                    raise KeyboardInterrupt
         lora = self.folder.path / "lora"
         if self.ranks.first:
             save_lora(self.generator, self.config.lora, lora, {"step": str(self.step)})
+        self.ranks.wait()
         return FinetuneResult(steps=self.step, lora=lora, stopped=stopped, looks=self.looks)
 
     def steps(self) -> Iterator[StepReport]:
@@ -174,8 +143,10 @@ class Finetuning:
             if not self.looks and self.config.guards.every:
                 self._look()  # at the base model
             while self.step < self.config.steps:
-                report = self._take()
+                report = self._stepper.take(self.step + 1, self._batches)
                 self.folder.write(LOG, report)
+                self.step += 1
+                self._last = self._checkpoint()
                 yield report
 
     def look_if_due(self) -> Verdict | None:
@@ -183,7 +154,8 @@ class Finetuning:
         every = self.config.guards.every
         if not every or (self.step % every and self.step != self.config.steps):
             return None
-        self._look()
+        if not self.looks or self.looks[-1].step != self.step:
+            self._look()
         return judge(self.looks, self.config.guards)
 
     def save(self) -> None:
@@ -194,129 +166,71 @@ class Finetuning:
         """
         self.ranks.wait()
         if self.ranks.first:
-            best = judge(self.looks, self.config.guards).best if self.looks else 0
-            state = {"statistics": self._statistics.state(), "looks": [look.model_dump() for look in self.looks]}
-            self.checkpoints.save(self.step, self.generator, self.config.lora, self.optimiser, state, best)
+            self._write()
         self.ranks.wait()
 
-    def _take(self) -> StepReport:
-        start, calls = time.perf_counter(), self._calls.films
-        rate = self.config.learning_rate * min(1.0, (self.step + 1) / max(1, self.config.warmup))
-        facts: dict[str, list[float]] = defaultdict(list)
-        norms: list[float] = []
-        for update in self.config.objective.updates(self.bench, self._groups(), self._statistics):
-            self.optimiser.zero_grad(set_to_none=True)
-            for loss in update:
-                (loss.value * self.config.loss_scale).backward()  # type: ignore[no-untyped-call]
-                for name, value in loss.facts.items():
-                    facts[name].append(value)
-            norms.append(self._gradient())
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            self.optimiser.step()
-        self.step += 1
-        means = {name: sum(values) / len(values) for name, values in facts.items()}
-        shared = self.ranks.together([means])
-        means = {name: sum(one[name] for one in shared) / len(shared) for name in means}
-        seconds = time.perf_counter() - start
-        return StepReport(
-            step=self.step,
-            facts=means,
-            gradient_norm=max(norms),
-            learning_rate=rate,
-            seconds=round(seconds, 3),
-            denoiser_calls=self._calls.films - calls,
-        )
-
-    def _gradient(self) -> float:
-        """Brings the gradient into shape, and gives its length.
-
-        Raises:
-            RewardFailedError: it is not finite, or in the first step zero everywhere.
-        """
-        weights = list(self.weights.values())
-        for weight in weights:
-            if weight.grad is None:
-                weight.grad = torch.zeros_like(weight)
-            weight.grad /= self.config.loss_scale
-        self.ranks.average(weights)
-        longest = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
-        norm = float(nn.utils.clip_grad_norm_(weights, longest))
-        if not math.isfinite(norm):
-            raise RewardFailedError(
-                f"the gradient of step {self.step + 1} is {norm}: lower learning_rate or loss_scale; "
-                "the last checkpoint is kept"
-            )
-        if norm == 0 and self.step == 0:
-            raise RewardFailedError(
-                f"no gradient of {self.reward.name} reaches the LoRA in the first step: "
-                "it may be constant, or all pixels saturated"
-            )
-        return norm
-
-    def _groups(self) -> list[Group]:
-        chosen = order(len(self._examples), self.config.batch_size, self.step, self.config.seed)
-        places = list(self.ranks.share(list(enumerate(chosen))))
-        size = self.config.films_at_once or len(places)
-        step_seed = f"{self.config.seed}/{self.step}"
-        groups = []
-        for first in range(0, len(places), size):
-            some = places[first : first + size]
-            examples = [self._examples[number] for _, number in some]
-            prompts = [example.prompt for example in examples]
-            seeds = [f"{step_seed}/{place}" for place, _ in some]
-            groups.append(Group(prompts, self._words(prompts), self._starts(examples), seeds, step_seed))
-        return groups
+    def _settle(self, asked: Event) -> list[str]:
+        """Does what is due after a step, and says why the training stops here, if it does."""
+        verdict = self.look_if_due()
+        stopped = verdict.wrong if verdict and self.config.guards.action in ("stop", "roll back") else []
+        interrupted = any(self.ranks.together([asked.is_set()]))  # all stop at the same step
+        last = stopped or interrupted or self.step == self.config.steps
+        if last or verdict or self.step % self.config.checkpoint_every == 0:
+            self.save()  # also where the guards looked, so that what they call the best can be gone back to
+        if stopped and verdict and self.config.guards.action == "roll back":
+            self._go_back(verdict.best)
+        if interrupted and not stopped and self.step < self.config.steps:
+            raise KeyboardInterrupt
+        return stopped
 
     def _look(self) -> None:
         films = self._looker.films()
         look, *_ = self.ranks.together([self._looker.look(self.step, films)])  # by which all judge alike
         if self.ranks.first:
             write_strip(films, self.folder.path / SAMPLES / f"{self.step:06d}.png")
-        self.looks.append(look)
         self.folder.write(LOOKS, look)
+        self.looks.append(look)
+        self._last = self._checkpoint()
 
     def _go_back(self, best: int) -> None:
         """To the best checkpoint, or to the base model where none was better."""
         if best:
-            self.checkpoints.load(best, self.generator)
+            self.checkpoints.read(best, self.weights).put(self.weights, self.optimiser)
         else:
             for name, weight in self.weights.items():
                 if ".lora_B" in name:
                     nn.init.zeros_(weight)
 
-    def _resume(self) -> int:
-        """The step to go on from: that of the newest checkpoint."""
-        steps = self.checkpoints.steps()
-        if not steps:
-            self.folder.cut(0)
-            return 0
-        state = self.checkpoints.load(steps[-1], self.generator, self.optimiser)
-        self._statistics.restore(state["statistics"])
-        self.looks = [Look.model_validate(look) for look in state["looks"]]
-        self.folder.cut(steps[-1])
-        return steps[-1]
+    def _checkpoint(self) -> Checkpoint:
+        """Of this moment."""
+        state = State(step=self.step, statistics=self._statistics.state(), looks=list(self.looks))
+        return Checkpoint.of(self.weights, self.optimiser, state)
 
+    def _write(self) -> None:
+        """Writes the last complete step, whatever is under way."""
+        last = self._last
+        best = judge(last.state.looks, self.config.guards).best if last.state.looks else 0
+        metadata = lora_metadata(self.generator, self.config.lora, {"step": str(last.state.step)})
+        self.checkpoints.save(last, metadata, best)
 
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """In here SIGINT and SIGTERM only set the event, so that a step can be finished; the second one breaks off."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
+    def _rescue(self) -> str:
+        """The same where a step is broken off: other processes may be gone, so that nobody waits for them."""
+        step = self._last.state.step
+        if step and self.ranks.first:
+            self._write()
+        return f"step {step} is saved in {self.folder.path}" if step else "it was the first, and nothing is saved"
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _resume(self) -> Checkpoint:
+        """Goes on from the newest checkpoint that can be read."""
+        found = self.checkpoints.newest(self.weights)
+        if found is not None:
+            found.put(self.weights, self.optimiser)
+            self._statistics.restore(found.state.statistics)
+            self.looks = list(found.state.looks)
+            self.step = found.state.step
+        self.folder.cut(LOG, self.step)
+        self.folder.cut(LOOKS, self.looks[-1].step if self.looks else -1)
+        return found or self._checkpoint()
 
 
 def finetune(

@@ -137,13 +137,18 @@ def save_lora(generator: Generator, settings: LoraSettings, folder: Path, facts:
     check_lora(generator, settings)
     path = folder / FILE
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in lora_weights(generator).items()}
-    metadata = {**facts, "backbone": generator.name, "settings": settings.model_dump_json()}
+    metadata = lora_metadata(generator, settings, facts)
     with replacing(path) as draft:
         try:
             save_file(tensors, draft, metadata=metadata)
         except SafetensorError as error:  # it has an error of its own for a full disk
             raise OutputError(f"cannot write {path}: {error}") from None
     return path
+
+
+def lora_metadata(generator: Generator, settings: LoraSettings, facts: Mapping[str, str]) -> dict[str, str]:
+    """What a LoRA's file says of itself."""
+    return {**facts, "backbone": generator.name, "settings": settings.model_dump_json()}
 
 
 def load_lora(generator: Generator, folder: Path) -> LoraSettings:

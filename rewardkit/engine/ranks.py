@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +14,10 @@ import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from rewardkit.engine.zero import partition, zero_stage
 from rewardkit.errors import MissingExtraError, UnknownNameError, UsageError
 
+LOGGER = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
 PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Of matrix products, by accelerate's names for mixed precision."""
@@ -22,8 +27,8 @@ class Ranks:
     """This process among those that `accelerate launch` or `torchrun` started; alone without them.
 
     The gradient of a LoRA is small, and is averaged once an update: DDP's wrapper loses count where a step runs a
-    network several times and again on the way back. Of what `accelerate launch` is told, mixed precision and FSDP
-    count, see `prepare`.
+    network several times and again on the way back. Of what `accelerate launch` is told, mixed precision, FSDP and
+    DeepSpeed's stage count, see `prepare`.
 
     Raises:
         MissingExtraError: accelerate is not installed.
@@ -36,13 +41,14 @@ class Ranks:
             from accelerate.utils import parse_choice_from_env, parse_flag_from_env
         except ImportError as error:
             raise MissingExtraError("fine-tuning", "accelerate", "train") from error
-        for engine in ("DEEPSPEED", "MEGATRON_LM"):
-            if parse_flag_from_env(f"ACCELERATE_USE_{engine}"):
-                raise UsageError(f"accelerate was told to use {engine}: take FSDP, which also shares the weights out")
+        if parse_flag_from_env("ACCELERATE_USE_MEGATRON_LM"):
+            raise UsageError("accelerate was told to use MEGATRON_LM: take FSDP, which also shares the weights out")
         self.precision = str(parse_choice_from_env("ACCELERATE_MIXED_PRECISION", "no"))
         if self.precision not in PRECISIONS:
             raise UsageError(f"accelerate was told mixed precision {self.precision!r}: take {', '.join(PRECISIONS)}")
         self._shards = parse_flag_from_env("ACCELERATE_USE_FSDP")
+        zero = zero_stage() if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED") else None
+        self._partitions = zero == 3
         cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
         self._state = PartialState(cpu=cpu)
         started = int(os.environ.get("WORLD_SIZE", "1"))
@@ -51,6 +57,12 @@ class Ranks:
                 f"{started} processes were started, and accelerate sees {self.count}, on {self._state.device}: "
                 "start one, or set ACCELERATE_USE_CPU=true"
             )
+        if zero is not None and not self._partitions and self.first:
+            LOGGER.warning(
+                "zero_stage %d: a LoRA's optimiser is small and is not sharded; stage 3 shares weights", zero
+            )
+        # threads of gloo's that still run at the end of a process now and then abort it
+        atexit.register(self._state.destroy_process_group)
 
     @property
     def count(self) -> int:
@@ -65,16 +77,21 @@ class Ranks:
     def prepare(self, denoisers: Iterable[nn.Module], trained: Sequence[nn.Parameter]) -> None:
         """Makes denoisers run in mixed precision, and shares their weights out, where accelerate was told so.
 
-        Weights are shared out by FSDP2, block by block; the few trained ones stay whole in every process. From then on
-        all processes have to call a denoiser equally often.
+        They stay so. Where they were for a training before, that is not done twice: precision is then that of now.
+        Weights are shared out by FSDP2, block by block, or by DeepSpeed's ZeRO-3; the few trained ones stay whole in
+        every process. From then on all processes have to call a denoiser equally often.
         """
         dtype, device = PRECISIONS[self.precision], trained[0].device.type
         mesh = init_device_mesh(device, (self.count,)) if self._shards and self.count > 1 else None
         for denoiser in denoisers:
+            if isinstance(denoiser.forward, Mixed):
+                denoiser.forward = denoiser.forward.plain
             if dtype is not None:
-                denoiser.forward = torch.autocast(device, dtype)(denoiser.forward)
+                denoiser.forward = Mixed(denoiser.forward, device, dtype)
             if mesh is not None:
                 _shard(denoiser, mesh, set(trained))
+            if self._partitions and self.count > 1:
+                partition(denoiser)
 
     def share(self, batch: Sequence[ItemT]) -> Sequence[ItemT]:
         """This process's part of a batch.
@@ -112,9 +129,29 @@ class Ranks:
         self._state.wait_for_everyone()
 
 
-def _shard(denoiser: nn.Module, mesh: DeviceMesh, whole: set[nn.Parameter]) -> None:
-    from torch.distributed.fsdp import fully_shard
+def is_first() -> bool:
+    """Whether this process is the one that speaks, by what its launcher said; for before anything is loaded."""
+    return os.environ.get("RANK", "0") == "0"
 
+
+class Mixed:
+    """A denoiser's forward in mixed precision, which can be told from the plain one."""
+
+    def __init__(self, plain: Callable[..., Any], device: str, dtype: torch.dtype) -> None:
+        self.plain = plain
+        self._cast = torch.autocast(device, dtype)(plain)
+        functools.update_wrapper(self, plain)  # backbones ask what a forward takes
+
+    def __call__(self, *words: Any, **named: Any) -> Any:
+        """What the plain one gives."""
+        return self._cast(*words, **named)
+
+
+def _shard(denoiser: nn.Module, mesh: DeviceMesh, whole: set[nn.Parameter]) -> None:
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    if isinstance(denoiser, FSDPModule):
+        return
     lists = [child for child in denoiser.children() if isinstance(child, nn.ModuleList)]
     for module in (*(block for blocks in lists for block in blocks), denoiser):
         fully_shard(module, mesh=mesh, ignored_params=whole, reshard_after_forward=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,14 +77,14 @@ class RunFolder:
             with replacing(path) as draft:
                 draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
-    def cut(self, step: int) -> None:
-        """Takes back lines of steps after `step`, which will be taken again."""
-        for path in (self.path / LOG, self.path / LOOKS):
-            if self._ranks.first and path.is_file():
-                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-                kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-                with replacing(path) as draft:
-                    draft.write_text("".join(kept if step else []), encoding="utf-8")
+    def cut(self, name: str, step: int) -> None:
+        """Takes back a log's lines of steps after `step`, which will be taken again."""
+        path = self.path / name
+        if self._ranks.first and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            with replacing(path) as draft:
+                draft.write_text("".join(kept), encoding="utf-8")
 
     @contextmanager
     def tracked(self, config: FinetuneConfig) -> Iterator[None]:
@@ -106,6 +107,8 @@ class RunFolder:
         try:
             with (self.path / name).open("a", encoding="utf-8") as file:
                 file.write(line.model_dump_json() + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # a checkpoint that outlasts a power cut needs its lines, too
         except OSError as error:
             raise OutputError(f"cannot write {self.path / name}: {error.strerror}") from None
         self._trackers.log({Path(name).stem: line.model_dump(exclude={"step"})}, line.step)

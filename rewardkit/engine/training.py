@@ -32,6 +32,7 @@ class TrainingConfig(FinetuneConfig):
         frames: of the films; None is the backbone's own, and so for the sides.
         height: in pixels.
         width: in pixels.
+        allow_outside: whether a manifest may name clips that are not in its own folder or below, also by links.
     """
 
     backbone: str = "miniworld"
@@ -47,6 +48,7 @@ class TrainingConfig(FinetuneConfig):
     frames: PositiveInt | None = None
     height: PositiveInt | None = None
     width: PositiveInt | None = None
+    allow_outside: bool = False
 
 
 def train(
