@@ -5,7 +5,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "files", "storage", "device", "types", "spec", "registry", "config", "pixels", "video", "weights", "serving"},
+    {
+        "errors",
+        "files",
+        "storage",
+        "device",
+        "types",
+        "spec",
+        "registry",
+        "config",
+        "pixels",
+        "video",
+        "weights",
+        "serving",
+    },
     {"rewards"},
     {"conformance", "reducers", "miniworld"},
     {"scoring", "engine"},

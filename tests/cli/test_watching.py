@@ -26,7 +26,9 @@ def start(*words: str) -> subprocess.Popen[str]:
 def test_every_line_is_json_and_the_last_sums_up(tmp_path: Path) -> None:
     save_films(tmp_path / "films", 6)
     (tmp_path / "films" / "2.npy").write_bytes(b"broken")
-    with start(str(tmp_path / "films"), "-r", "tests.judges:Brightness", "-o", f"{tmp_path}/s.csv", "--log-json") as run:
+    with start(
+        str(tmp_path / "films"), "-r", "tests.judges:Brightness", "-o", f"{tmp_path}/s.csv", "--log-json"
+    ) as run:
         out, said = run.communicate(timeout=120)
     assert run.returncode == 1
     assert out == ""
