@@ -24,11 +24,17 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+LONGEST_MESSAGE = 1000
+"""Characters; of a longer one the beginning and the end are kept."""
+
 
 class RewardkitError(Exception):
     """Everything that rewardkit raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(RewardkitError):
@@ -48,7 +54,7 @@ class UnknownNameError(UsageError, KeyError):
         super().__init__(self.message)
 
     def __str__(self) -> str:  # a KeyError would print its message quoted
-        return self.message
+        return printable(self.message)
 
 
 class MissingExtraError(UsageError):
@@ -104,4 +110,11 @@ class NothingToDoError(RewardkitError):
 
 def first_line(error: BaseException) -> str:
     """An exception's message as one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return printable(" ".join(str(error).split())[:300]) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """One line for a terminal, whatever a stranger's file put into it: no control characters, and not too long."""
+    half = LONGEST_MESSAGE // 2
+    short = text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} ... {text[-half:]}"
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in short)

@@ -16,6 +16,9 @@ from rewardkit.errors import UnknownNameError, UsageError
 
 STRICT_FIELDS = ConfigDict(extra="forbid", allow_inf_nan=False)
 
+LONGEST_LINE = 10_000
+"""Characters; reading takes time as the square of their number."""
+
 
 class Part:
     """A thing with a name and settings that a spec string can build and that prints as one.
@@ -50,6 +53,7 @@ def parse_part(base: type[PartT], spec: str | PartT, known: Mapping[str, type[Pa
         return spec
     if not isinstance(spec, str):
         raise UsageError(f"a {base.kind} is a line such as {usage(next(iter(known.values())))!r}: got {spec!r}")
+    check_line(spec)
     name, _, settings = spec.strip().partition(":")
     if name not in known:
         raise UnknownNameError(base.kind, name, known)
@@ -60,6 +64,12 @@ def parse_part(base: type[PartT], spec: str | PartT, known: Mapping[str, type[Pa
         first = error.errors()[0]
         where = ".".join(str(place) for place in first["loc"])
         raise UsageError(f"{base.kind} {spec!r}: {where}: {first['msg']}; it reads {usage(part)}") from None
+
+
+def check_line(line: str) -> None:
+    """Refuses lines that nobody wrote by hand."""
+    if len(line) > LONGEST_LINE:
+        raise UsageError(f"cannot read a line of {len(line)} characters: {LONGEST_LINE} at most")
 
 
 def usage(part: type[Part]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -203,14 +204,14 @@ class Entry(_Part):
 
     def beside(self, folder: Path) -> Entry:
         """With relative paths taken from `folder`."""
-        return self.model_copy(
-            update={
-                "model": _placed(self.model, folder),
-                "lora": self.lora if self.lora in (None, BUNDLED) else folder / self.lora,
-                "folder": self.folder and folder / self.folder,
-                "manifest": self.manifest and folder / self.manifest,
-            }
-        )
+        placed = {
+            "model": _placed(self.model, folder),
+            "lora": self.lora if self.lora in (None, BUNDLED) else folder / self.lora,
+            "folder": self.folder and folder / self.folder,
+            "manifest": self.manifest and folder / self.manifest,
+        }
+        # what stays None must not count as given
+        return self.model_copy(update={name: path for name, path in placed.items() if path is not None})
 
 
 class BackbonesSuite(Suite):
@@ -311,7 +312,7 @@ class MethodsSuite(Suite):
 
 def _placed(model: str | None, folder: Path) -> str | None:
     """A model that lies in the suite's folder; else it is a hub id, or a path of its own."""
-    return str(folder / model) if model is not None and (folder / model).exists() else model
+    return str(folder / model) if model is not None and os.path.exists(folder / model) else model
 
 
 def _all_different(what: str, names: Iterable[str]) -> None:

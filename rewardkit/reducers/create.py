@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
@@ -20,11 +21,11 @@ from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.catalog import create_model, reward_info
 from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.rewards.release import setting_names
-from rewardkit.spec import parse_part
+from rewardkit.spec import check_line, parse_part
 
 TERM = re.compile(
-    r"""\s* (?: (?P<coefficient> [-+]? (?: \d+\.?\d* | \.\d+ ) (?: [eE]-?\d+ )? ) \s* \* \s* )?
-        (?P<name> [^\[\]*\s] [^\[\]*]*? ) \s* (?: \[ (?P<options> [^\[\]]* ) \] )? \s*""",
+    r"""\s* (?: (?P<coefficient> [-+]? (?: \d+ (?: \.\d* )? | \.\d+ ) (?: [eE]-?\d+ )? ) \s* \* \s* )?
+        (?P<name> [^\[\]*\s] (?: [^\[\]*]* [^\[\]*\s] )? ) (?: \s* \[ (?P<options> [^\[\]]* ) \] )? \s*""",
     re.VERBOSE,
 )
 OPTIONS = ("frames", "weights", "reduce", "normalise")
@@ -74,7 +75,8 @@ def create_reward(
     if isinstance(reward, ImageReward | TemporalReward):
         return _moved(_assemble(reward, chosen), device, dtype)
     terms = [_parse_term(text) for text in _split_terms(reward)]
-    models = {term.model: create_model(term.name, device, dtype, dict(term.settings)) for term in terms}
+    different = {term.model: term for term in terms}  # one that stands twice is loaded once
+    models = {key: create_model(term.name, device, dtype, dict(term.settings)) for key, term in different.items()}
     mixed = len({isinstance(model, ImageReward) for model in models.values()}) == 2
     rewards = []
     for term in terms:
@@ -153,11 +155,15 @@ def _parse_term(text: str) -> Term:
                 f"{name} cannot read {option.strip()!r}: options are {', '.join([*OPTIONS, *known])}, as key=value"
             )
         (choices if key in OPTIONS else settings)[key] = value
-    return Term(float(match["coefficient"] or 1), name, choices, tuple(sorted(settings.items())))
+    coefficient = float(match["coefficient"] or 1)
+    if not math.isfinite(coefficient):
+        raise UsageError(f"{name} cannot count {match['coefficient']} times: the number is too large")
+    return Term(coefficient, name, choices, tuple(sorted(settings.items())))
 
 
 def _split_terms(line: str) -> list[str]:
     """The terms of a sum. Names may hold a minus, so a difference needs spaces around it: `a - 0.5*b`."""
+    check_line(line)
     marked = re.sub(r"\s-\s+(\d|\.)", r" + -\1", line)
     marked = re.sub(r"\s-\s+", " + -1*", marked)
     return re.split(r"\+(?![^\[]*\])", marked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def _records(manifest: str | Path, text: str) -> Iterator[tuple[str, object]]:
 def _json(place: str, text: str) -> object:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{place}: not JSON: {error}") from None
 
 
@@ -100,6 +101,8 @@ def _entry(place: str, record: object) -> ManifestEntry:
     path = next((record[name] for name in PATH_COLUMNS if record.get(name)), None)
     if not isinstance(path, str):
         raise UsageError(f"{place}: no path: expected a column {' or '.join(PATH_COLUMNS)}, got {_columns(record)}")
+    if not _can_be_a_name(path):
+        raise UsageError(f"{place}: the path {path!r} holds characters that no name of a file can hold")
     column = next((name for name in PROMPT_COLUMNS if name in record), None)
     if column is None:
         raise UsageError(f"{place}: no prompt: expected a column {' or '.join(PROMPT_COLUMNS)}, got {_columns(record)}")
@@ -107,6 +110,13 @@ def _entry(place: str, record: object) -> ManifestEntry:
     if not isinstance(prompt, str | None):
         raise UsageError(f"{place}: the prompt must be text, got {type(prompt).__name__}")
     return ManifestEntry(path, prompt or "")
+
+
+def _can_be_a_name(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half a character, as JSON can write it
+        return False
 
 
 def _columns(record: dict[object, object]) -> str:

@@ -23,6 +23,14 @@ def write_parquet(rows: Iterable[ScoreRow], to: Path | IO[bytes]) -> None:
         MissingExtraError: pyarrow is not installed.
     """
     pyarrow, parquet = needs_pyarrow()
+    schema, remaining = _schema(), iter(rows)
+    with parquet.ParquetWriter(to, schema) as writer:
+        while chunk := [_parquet_record(row) for row in islice(remaining, ROWS_PER_GROUP)]:
+            writer.write_table(pyarrow.Table.from_pylist(chunk, schema))
+
+
+def _schema() -> Any:
+    pyarrow, _ = needs_pyarrow()
     kinds: dict[object, object] = {
         float: pyarrow.float64(),
         int: pyarrow.int64(),
@@ -31,11 +39,7 @@ def write_parquet(rows: Iterable[ScoreRow], to: Path | IO[bytes]) -> None:
     }
     kinds |= {list[float]: pyarrow.list_(pyarrow.float64()), list[int]: pyarrow.list_(pyarrow.int64())}
     columns = {name: _kind(field.annotation) for name, field in ScoreRow.model_fields.items()}
-    schema = pyarrow.schema([(name, kinds.get(kind, pyarrow.string())) for name, kind in columns.items()])
-    remaining = iter(rows)
-    with parquet.ParquetWriter(to, schema) as writer:
-        while chunk := [_parquet_record(row) for row in islice(remaining, ROWS_PER_GROUP)]:
-            writer.write_table(pyarrow.Table.from_pylist(chunk, schema))
+    return pyarrow.schema([(name, kinds.get(kind, pyarrow.string())) for name, kind in columns.items()])
 
 
 def parquet_rows(content: bytes) -> Iterator[ScoreRow]:
@@ -46,7 +50,11 @@ def parquet_rows(content: bytes) -> Iterator[ScoreRow]:
         MissingExtraError: pyarrow is not installed.
     """
     _, parquet = needs_pyarrow()
-    for group in parquet.ParquetFile(io.BytesIO(content)).iter_batches(ROWS_PER_GROUP):
+    file = parquet.ParquetFile(io.BytesIO(content))
+    columns = {column.name: column.type for column in file.schema_arrow}
+    if len(columns) != len(file.schema_arrow) or columns != {column.name: column.type for column in _schema()}:
+        raise ValueError("its columns are not those of rows")
+    for group in file.iter_batches(ROWS_PER_GROUP):
         for record in group.to_pylist():
             yield ScoreRow.model_validate({**record, "parts": json.loads(record["parts"])})
 

@@ -136,7 +136,8 @@ def _rows_of(file: str) -> Iterator[ScoreRow]:
         else:
             for line in content.splitlines():
                 yield ScoreRow.model_validate(json.loads(line))
-    except (OSError, ValueError, RecursionError) as error:
+    # pyarrow raises the last two over values and types that it has no Python for
+    except (OSError, ValueError, RecursionError, TypeError, NotImplementedError, OverflowError) as error:
         raise OutputError(f"cannot read the rows of {file}: {first_line(error)}") from None
 
 

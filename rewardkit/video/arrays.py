@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rewardkit.errors import RewardkitError
 from rewardkit.video.file import Picture, VideoFile, VideoInfo, check_size, unreadable
 from rewardkit.video.levels import level_problem, to_uint8
+from rewardkit.weights.pickles import check_pickles
 
 # numpy parses headers as Python source; in Python 3.11 two threads must not do that at once (python/cpython#106905)
 _PARSING = threading.Lock()
@@ -65,30 +66,27 @@ def _map_npy(path: Path) -> Tensor:
             array.close()
             raise unreadable(path, "is a .npz archive: save one array with numpy.save")
         return torch.from_numpy(array)
-    # numpy parses the header as Python source
-    except (OSError, ValueError, TypeError, EOFError, SyntaxError, TokenError, OverflowError) as error:
+    except RewardkitError:
+        raise
+    except Exception as error:  # numpy parses the header as Python source, which fails in any way
         raise unreadable(path, f"cannot be read as .npy: {_first_line(error)}") from error
 
 
 def _map_pt(path: Path) -> Tensor:
     try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise unreadable(path, "is a squeezed archive, of which no frame can be read alone: save it anew")
+        check_pickles(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    # a broken pickle fails wherever its nonsense leads
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
+    except RewardkitError:
+        raise
+    except Exception as error:  # a broken pickle fails wherever its nonsense leads
         raise unreadable(path, f"cannot be read as a saved tensor: {_first_line(error)}") from error
     if not isinstance(content, Tensor):
         raise unreadable(path, f"holds a {type(content).__name__}: save one tensor, (frame, 3, height, width)")
-    if content.layout != torch.strided or content.device.type != "cpu" or content.is_quantized:
-        raise unreadable(path, "holds a sparse, quantized or empty-handed (meta) tensor: save a plain one")
+    if content.layout != torch.strided or content.is_nested or content.device.type != "cpu" or content.is_quantized:
+        raise unreadable(path, "holds a sparse, nested, quantized or empty-handed (meta) tensor: save a plain one")
     return content.detach()
 
 
@@ -102,4 +100,4 @@ def _channels_last(path: Path, array: Tensor) -> Tensor:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0].strip()
+    return str(error).split("\n", 1)[0].strip()[:300] or type(error).__name__

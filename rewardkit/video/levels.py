@@ -8,12 +8,14 @@ from torch import Tensor
 SLACK = 1e-3
 """How far outside [0, 1] a float may lie and be clamped: rounding overshoots less, other ranges far more."""
 
+FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+
 
 def level_problem(pixels: Tensor) -> str | None:
     """What keeps `pixels` from being uint8, or float in [0, 1]; None if nothing does."""
     if pixels.dtype == torch.uint8:
         return None
-    if not pixels.dtype.is_floating_point:
+    if pixels.dtype not in FLOATS:  # torch computes nothing with floats of 8 bits
         return f"holds {str(pixels.dtype).removeprefix('torch.')}, not uint8 or float in [0, 1]"
     if not pixels.numel():
         return None

@@ -96,6 +96,8 @@ def _is_folder(path: Path) -> bool:
         raise unreadable(path, "does not exist") from None
     except OSError as error:
         raise unreadable(path, f"cannot be opened: {error.strerror}") from error
+    except ValueError as error:
+        raise unreadable(path, f"cannot be the name of a file: {error}") from error
     if state.st_size == 0:
         raise unreadable(path, "is empty (0 bytes)")
     return False

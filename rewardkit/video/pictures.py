@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from rewardkit import storage
+from rewardkit.errors import RewardkitError
 from rewardkit.files import natural_order
 from rewardkit.video.completeness import check_complete
 from rewardkit.video.file import Picture, VideoFile, VideoInfo, check_size, unreadable
@@ -127,6 +128,7 @@ def _pillow(path: Path) -> Iterator[None]:
     """Names the file in whatever Pillow raises for a broken picture."""
     try:
         yield
-    # Pillow's readers raise these, SyntaxError and struct errors included, depending on what is broken
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except RewardkitError:
+        raise
+    except Exception as error:  # Pillow's readers raise what the parsing of broken bytes raises
         raise unreadable(path, f"cannot be decoded as a picture: {error}") from error

@@ -11,16 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from rewardkit.errors import BadCheckpointError, UsageError
+from rewardkit.errors import BadCheckpointError, RewardkitError, UsageError
+from rewardkit.weights.pickles import check_pickles
+from rewardkit.weights.source import in_words
 from rewardkit.weights.stored import Stored, Tensors, in_memory
 from rewardkit.weights.torchscript import is_torchscript, read_torchscript
 
 TOPS = ("state_dict", "model", "module", "model_state_dict")
 """Keys under which training scripts keep the weights."""
+
+MOST_SQUEEZED = 100
+"""Times by which a squeezed file may grow; weights give up a tenth of their size, a file of zeros a thousandfold."""
 
 
 def read_tensors(who: str, path: Path) -> Tensors:
@@ -35,9 +40,8 @@ def read_tensors(who: str, path: Path) -> Tensors:
     """
     if not path.is_file():
         raise UsageError(f"{who}: no checkpoint at {path}")
-    reader = _reader(who, path)
     with _explained(who, path):
-        found = reader(path)
+        found = _reader(who, path)(path)
     for top in TOPS:
         if isinstance(found, dict) and isinstance(found.get(top), dict):
             found = found[top]
@@ -70,7 +74,7 @@ def _reader(who: str, path: Path) -> Callable[[Path], object]:
     if head.startswith(b"PK\x03\x04"):
         return _read_zip
     if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
-        return _read_torch
+        return _read_old
     raise BadCheckpointError(
         f"{who} cannot use {path}: expected safetensors or a file of torch.save, but it begins with {head[:8]!r}"
     )
@@ -88,21 +92,35 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_zip(path: Path) -> object:
-    if is_torchscript(path):
-        return read_torchscript(path)
     with zipfile.ZipFile(path) as archive:
-        plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
-    return _read_torch(path, whole=not plain)
+        entries = archive.infolist()
+    squeezed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    unpacked = sum(entry.file_size for entry in entries)
+    if squeezed and unpacked > MOST_SQUEEZED * path.stat().st_size:
+        raise ValueError(f"it unpacks to {in_words(unpacked)}, more than {MOST_SQUEEZED} times its size")
+    check_pickles(path)
+    return read_torchscript(path) if is_torchscript(path) else _read_torch(path, whole=squeezed)
 
 
-def _read_torch(path: Path, whole: bool = True) -> object:
+def _read_old(path: Path) -> object:
+    check_pickles(path)
+    return _read_torch(path, whole=True)
+
+
+def _read_torch(path: Path, whole: bool) -> object:
     """What `torch.save` wrote; tensors without numbers, which know where those lie, unless it is read whole.
 
     Files of the old kind, which begin with a pickle, can only be read whole.
     """
-    with torch.serialization.safe_globals(_numpy_scalars()), nullcontext() if whole else FakeTensorMode():
+    with torch.serialization.safe_globals(_numpy_scalars()), nullcontext() if whole else _without_numbers():
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     return loaded
+
+
+def _without_numbers() -> FakeTensorMode:
+    mode = FakeTensorMode()
+    mode.cache_enabled = False  # torch 2.14 would keep two kilobytes for every tensor that was ever read
+    return mode
 
 
 def _stored(path: Path, value: object) -> object:
@@ -147,14 +165,16 @@ def _explained(who: str, path: Path) -> Iterator[None]:
     """One sentence of ours for whatever a reader raises over a file that is not what it should be."""
     try:
         yield
+    except RewardkitError:
+        raise
     except pickle.UnpicklingError as error:
         named = str(error).partition("Unsupported ")[2].partition("\n")[0] or str(error).partition("\n")[0]
         raise BadCheckpointError(
             f"{who} cannot use {path}: besides tensors it holds pickled objects, which are never loaded since they can "
             f"run code ({named.strip()[:120]}); convert it to a plain state dict"
         ) from None
-    except (SafetensorError, RuntimeError, zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0][:160]
+    except Exception as error:  # noqa: BLE001 - a broken pickle fails wherever its nonsense leads
+        reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
         raise BadCheckpointError(
             f"{who} cannot read {path}, perhaps it was cut short; download it again: {reason}"
         ) from None

@@ -18,6 +18,9 @@ from torch import Tensor
 
 from rewardkit.weights.stored import Stored, Tensors
 
+MOST_MODULES, LONGEST_NAME = 100_000, 1000
+"""Beyond these, modules are in each other over and over."""
+
 DTYPES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -46,20 +49,25 @@ def read_torchscript(path: Path) -> Tensors:
         (pickled,) = (name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl")
         with archive.open(pickled) as file:
             root = _Attributes(file, path, str(PurePosixPath(pickled).parent)).load()
-    tensors: Tensors = {}
-    _collect("", root, tensors)
-    return tensors
+    return _tensors_in(root)
 
 
 class _Shell:
     """Stands in for a class of the archive: takes its attributes, has no behaviour."""
 
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.attributes = dict(state)
 
 
-class _Attributes(pickle.Unpickler):
-    """Reads attributes; the only functions it can name rebuild a tensor or an ordered dictionary."""
+class _Attributes(pickle._Unpickler):
+    """Reads attributes; the only functions it can name rebuild a tensor or an ordered dictionary.
+
+    It is the unpickler in Python: the one in C makes as much room as the greatest number that a memo is given, up to 32
+    gigabytes for a file of ten bytes.
+    """
 
     def __init__(self, file: Any, path: Path, folder: str) -> None:
         super().__init__(file)
@@ -80,6 +88,8 @@ class _Attributes(pickle.Unpickler):
 
     def persistent_load(self, identity: Any) -> Callable[[], Tensor]:
         _, dtype, key, _, count = identity
+        if not isinstance(key, str):  # writing a list of lists as text may take for ever
+            raise pickle.UnpicklingError(f"Unsupported storage: its name is a {type(key).__name__}")
 
         def storage() -> Tensor:
             with zipfile.ZipFile(self._path) as archive:
@@ -95,9 +105,17 @@ def _tensor(
     return Stored(torch.Size(shape), lambda: storage().as_strided(shape, stride, offset))
 
 
-def _collect(prefix: str, value: object, into: Tensors) -> None:
-    if isinstance(value, Stored):
-        into[prefix] = value
-    elif isinstance(value, _Shell):
-        for name, attribute in value.attributes.items():
-            _collect(f"{prefix}.{name}" if prefix else name, attribute, into)
+def _tensors_in(root: object) -> Tensors:
+    tensors: Tensors = {}
+    waiting, seen = [("", root)], 0
+    while waiting:
+        prefix, value = waiting.pop()
+        seen += 1
+        if seen > MOST_MODULES or len(prefix) > LONGEST_NAME:
+            raise pickle.UnpicklingError("Unsupported modules, which hold each other")
+        if isinstance(value, Stored):
+            tensors[prefix] = value
+        elif isinstance(value, _Shell):
+            inside = [(f"{prefix}.{name}" if prefix else name, one) for name, one in value.attributes.items()]
+            waiting += reversed(inside)
+    return tensors
