@@ -19,6 +19,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MOST_BYTES = 1 << 16
 MOST_VALUES = 100_000
+DEEPEST = 20
 LONG_KEY = re.compile(
     r"""(?<! [\w-]) (?: (?: [\w-]++ | "[^"\n]*+" | '[^'\n]*+' ) [ \t]*+ \. [ \t]*+ ){32}""", re.VERBOSE
 )
@@ -79,17 +80,23 @@ def _parsed(path: Path) -> object:
         raise UsageError(f"cannot read {path}: it has more than {MOST_BYTES} bytes, as no configuration has")
     text = content.decode("utf-8-sig")
     if suffix != ".toml":
-        return yaml.load(text, _CountingLoader)
+        return yaml.load(text, _BoundedLoader)
     if LONG_KEY.search(text):
         raise UsageError(f"cannot read {path}: it has a key of more than 32 parts")
     return tomllib.loads(text)
 
 
-class _CountingLoader(yaml.SafeLoader):
-    """Refuses aliases of aliases that stand for more values than memory holds."""
+class _BoundedLoader(yaml.SafeLoader):
+    """Refuses what takes time or memory out of all proportion to the file."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """A bracket opens; each one more costs every word inside a look at all that are open."""
+        if self.flow_level >= DEEPEST:
+            raise ValueError(f"more than {DEEPEST} brackets are open at once")
+        super().fetch_flow_collection_start(token)
 
     def get_single_node(self) -> yaml.Node | None:
-        """The document."""
+        """The document; aliases of aliases may stand for more values than memory holds."""
         node = super().get_single_node()
         if node is not None and _values(node, {}) > MOST_VALUES:
             raise ValueError(f"its aliases stand for more than {MOST_VALUES} values")
