@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -88,8 +89,9 @@ def finetune(
             result = train(settings, examples, watched, show)
     except KeyboardInterrupt:
         if first:
-            again = shlex.join(["rewardkit", *sys.argv[1:]])
-            typer.echo(f"interrupted; the last step is saved in {settings.out}; go on with: {again}", err=True)
+            alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else a launcher's words came before ours
+            again = shlex.join(["rewardkit", *sys.argv[1:]]) if alone else "the same command"
+            typer.echo(f"interrupted; complete steps are saved in {settings.out}; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     if not first:
         return

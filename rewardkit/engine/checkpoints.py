@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Mapping
@@ -18,12 +16,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rewardkit.engine.durable import SUMS, check_sums, flush, write_sums
 from rewardkit.engine.guards import Look
 from rewardkit.engine.lora import FILE, put_lora
 from rewardkit.engine.ranks import Ranks
 from rewardkit.errors import BadCheckpointError, OutputError, first_line
 
-STATE, OPTIMISER, SUMS = "state.json", "optimiser.safetensors", "SHA256SUMS"
+STATE, OPTIMISER = "state.json", "optimiser.safetensors"
+FILES = (FILE, OPTIMISER, STATE)
+REPLACED = ".replaced-"
 LOGGER = logging.getLogger(__name__)
 
 
@@ -76,9 +77,9 @@ class Checkpoint:
         save_file(dict(self.moments), folder / OPTIMISER)
         state = self.state.model_copy(update={"sums": SUMS}).model_dump()
         (folder / STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
-        (folder / SUMS).write_text("".join(_sums(folder).values()), encoding="utf-8")
+        write_sums(folder, FILES)
         for path in (*folder.iterdir(), folder):
-            _flush(path)
+            flush(path)
 
     @classmethod
     def read(cls, folder: Path, weights: Mapping[str, nn.Parameter]) -> Checkpoint:
@@ -90,7 +91,7 @@ class Checkpoint:
         try:
             state = State.model_validate_json((folder / STATE).read_bytes())
             if state.sums or (folder / SUMS).is_file():
-                _check_sums(folder)
+                check_sums(folder, FILES)
             found = cls(load_file(folder / FILE), load_file(folder / OPTIMISER), state)
         except (OSError, ValueError, SafetensorError) as error:
             raise BadCheckpointError(f"the checkpoint {folder} is damaged: {first_line(error)}") from None
@@ -125,7 +126,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Those that are there, oldest first."""
-        return sorted(int(path.name) for path in self.folder.glob("[0-9]*"))
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
 
     def path(self, step: int) -> Path:
         """Where the one of that step is."""
@@ -155,6 +156,7 @@ class Checkpoints:
         Raises:
             BadCheckpointError: all are damaged.
         """
+        self._bring_back()
         steps, *_ = self._ranks.together([self.steps()])
         damaged: dict[int, str] = {}
         for step in reversed(steps):
@@ -205,13 +207,25 @@ class Checkpoints:
         try:
             draft.mkdir(parents=True)
             checkpoint.write(draft, metadata)
-            self._drop(self.path(step))
+            replaced = self.folder / f"{REPLACED}{self.path(step).name}"
+            if self.path(step).exists():
+                self.path(step).replace(replaced)
             draft.replace(self.path(step))
-            _flush(self.folder)
+            flush(self.folder)
+            shutil.rmtree(replaced, ignore_errors=True)
         except (OSError, SafetensorError) as error:  # which safetensors has of its own for a full disk
             raise OutputError(f"cannot write the checkpoint of step {step} to {self.folder}: {error}") from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def _bring_back(self) -> None:
+        """What a process that was killed had put aside for another of its step, and not yet replaced."""
+        for replaced in self.folder.glob(f"{REPLACED}*") if self._ranks.first else ():
+            path = self.folder / replaced.name.removeprefix(REPLACED)
+            if path.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
+            else:
+                replaced.replace(path)
 
     def _drop(self, path: Path) -> None:
         """Under another name first: a deletion that breaks off must not leave half a checkpoint."""
@@ -224,29 +238,3 @@ class Checkpoints:
 
 def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous()
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    """Each file's line for `sha256sum --check`."""
-    found = {}
-    for name in (FILE, OPTIMISER, STATE):
-        with (folder / name).open("rb") as file:
-            found[name] = f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
-    return found
-
-
-def _check_sums(folder: Path) -> None:
-    """Raises a ValueError where a file is not what it was."""
-    said = (folder / SUMS).read_text(encoding="utf-8").splitlines(keepends=True)
-    for name, line in _sums(folder).items():
-        if line not in said:
-            raise ValueError(f"{name} has another SHA-256 than {SUMS} says")
-
-
-def _flush(path: Path) -> None:
-    """Makes sure that a file, or the names in a folder, outlast a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

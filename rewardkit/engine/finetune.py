@@ -216,9 +216,12 @@ class Finetuning:
     def _rescue(self) -> str:
         """The same where a step is broken off: other processes may be gone, so that nobody waits for them."""
         step = self._last.state.step
-        if step and self.ranks.first:
-            self._write()
-        return f"step {step} is saved in {self.folder.path}" if step else "it was the first, and nothing is saved"
+        if not step:
+            return "it was the first, and nothing is saved"
+        if not self.ranks.first:
+            return "the first process saves those before"
+        self._write()
+        return f"step {step} is saved in {self.folder.path}"
 
     def _resume(self) -> Checkpoint:
         """Goes on from the newest checkpoint that can be read."""

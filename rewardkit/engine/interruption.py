@@ -46,7 +46,7 @@ def interruptible(rescue: Callable[[], str]) -> Iterator[threading.Event]:
     try:
         with _watched(rescue):
             yield asked
-    except (KeyboardInterrupt, RuntimeError) as error:
+    except (KeyboardInterrupt, RuntimeError, MemoryError) as error:
         rescue()
         if asked.is_set():
             raise KeyboardInterrupt from error
@@ -88,5 +88,7 @@ def _break_off(rescue: Callable[[], str]) -> None:
         LOGGER.warning("the step under way did not end within %g s of SIGTERM and is lost: %s", PATIENCE, rescue())
     except OutputError as error:
         LOGGER.error("%s", error)
+    except Exception:  # which the end of the process would hide
+        LOGGER.exception("the steps before could not be saved")
     finally:
         os._exit(BROKEN_OFF)

@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from rewardkit.engine.durable import flush
 from rewardkit.engine.examples import Example
 from rewardkit.engine.ranks import Ranks, Trackers
 from rewardkit.engine.settings import FinetuneConfig
@@ -54,7 +55,7 @@ class RunFolder:
 
         Raises:
             UsageError: it holds another.
-            OutputError: it cannot be written.
+            OutputError: it cannot be written, or its settings are damaged.
         """
         settings = config.model_dump(mode="json")
         facts = {
@@ -66,7 +67,7 @@ class RunFolder:
         }
         path = self.path / SETTINGS
         if path.is_file():
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = _read(path, path.read_bytes())
             changed = [key for key, value in json.loads(json.dumps(facts)).items() if known.get(key) != value]
             if changed:
                 raise UsageError(
@@ -76,15 +77,21 @@ class RunFolder:
         if self._ranks.first:
             with replacing(path) as draft:
                 draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+                flush(draft)
 
     def cut(self, name: str, step: int) -> None:
-        """Takes back a log's lines of steps after `step`, which will be taken again."""
+        """Takes back a log's lines of steps after `step`, which will be taken again.
+
+        Raises:
+            OutputError: a line is damaged, or the log cannot be written.
+        """
         path = self.path / name
         if self._ranks.first and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith(b"\n") and _read(path, line, "step")["step"] <= step]
             with replacing(path) as draft:
-                draft.write_text("".join(kept), encoding="utf-8")
+                draft.write_bytes(b"".join(kept))
+                flush(draft)
 
     @contextmanager
     def tracked(self, config: FinetuneConfig) -> Iterator[None]:
@@ -112,3 +119,14 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"cannot write {self.path / name}: {error.strerror}") from None
         self._trackers.log({Path(name).stem: line.model_dump(exclude={"step"})}, line.step)
+
+
+def _read(path: Path, text: bytes, *needed: str) -> dict[str, Any]:
+    """What a file, or a line of it, says by name."""
+    try:
+        said = json.loads(text)
+    except ValueError:  # no JSON, or no text
+        said = None
+    if not isinstance(said, dict) or not said.keys() >= set(needed):
+        raise OutputError(f"{path} is damaged at {text[:40]!r}: put it right, or delete it")
+    return said

@@ -222,8 +222,7 @@ def _connected(address: str | None) -> tuple[Any, bool]:
         _check_reachable(address)
     options: dict[str, Any] = {"address": address or "local"}
     if address is None:  # its processes import what this one can
-        places = os.pathsep.join(dict.fromkeys(filter(None, [os.getcwd(), *sys.path])))
-        options |= {"runtime_env": {"env_vars": {"PYTHONPATH": places}}, "include_dashboard": False}
+        options |= {"runtime_env": {"env_vars": {"PYTHONPATH": _own_places()}}, "include_dashboard": False}
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options, logging_level=logging.WARNING, log_to_driver=False)
@@ -232,6 +231,13 @@ def _connected(address: str | None) -> tuple[Any, bool]:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminate)  # Ray's own ends this process in the middle
     return ray, True
+
+
+def _own_places() -> str:
+    """Where this process finds modules beside those that are installed, which every process finds by itself."""
+    places = dict.fromkeys([os.getcwd(), *filter(None, sys.path)])
+    installed = (os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix))
+    return os.pathsep.join(place for place in places if not os.path.realpath(place).startswith(installed))
 
 
 def _check_reachable(address: str) -> None:

@@ -17,10 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
+import rewardkit
 from rewardkit.errors import DecoderDiedError, OverLimitError, UnreadableVideoError
 from rewardkit.types import Frames
 from rewardkit.video.file import FrameReader, VideoInfo, unreadable
 from rewardkit.video.limits import Limits
+
+START = "import sys; sys.path.append(sys.argv[1]); from rewardkit.video.decoder_process import main; main()"
+"""What runs there: our package from where it is here, behind all else, so that it hides nothing."""
 
 LONGEST_ANSWER = 1 << 16
 KINDS: dict[str, type[Exception]] = {"OverLimitError": OverLimitError, "MemoryError": MemoryError}
@@ -80,8 +84,8 @@ class DecoderProcess:
     """
 
     def __init__(self, limits: Limits) -> None:
-        words = [sys.executable, "-m", "rewardkit.video.decoder_process", limits.model_dump_json()]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+        words = [sys.executable, "-c", START, str(Path(rewardkit.__file__).parent.parent), limits.model_dump_json()]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         # a session of its own: Ctrl-C is for the run, which ends this process
         self._child = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
@@ -92,7 +96,7 @@ class DecoderProcess:
         self._timeout, self._late, self._files = limits.timeout, False, 0
         if not self._answers.readline():
             self.stop()
-            raise DecoderDiedError(f"cannot start a process that reads videos: {' '.join(words[:3])} ended at once")
+            raise DecoderDiedError(f"cannot start a process that reads videos: {sys.executable} ended at once")
 
     @property
     def usable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import datetime
 import os
 import signal
 import time
@@ -51,6 +52,14 @@ def jump(days: float) -> None:
     """Makes the clock on the wall jump by turns into the future and the past; the steady clocks go on."""
     real, calls = time.time, iter(range(10**9))
     time.time = lambda: real() + (-1) ** next(calls) * days * DAY
+    time.time_ns = lambda: int(time.time() * 1e9)
+
+    class Jumping(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Jumping:
+            return cls.fromtimestamp(time.time(), tz)
+
+    datetime.datetime = Jumping  # type: ignore[misc]
 
 
 def main() -> None:

@@ -6,24 +6,25 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from torch import Tensor
 
-from rewardkit.engine.checkpoints import OPTIMISER, STATE, SUMS, Checkpoint
+from rewardkit.engine.checkpoints import FILES, OPTIMISER, STATE, Checkpoint
+from rewardkit.engine.durable import SUMS
 from rewardkit.engine.examples import Example
 from rewardkit.engine.finetune import Finetuning
 from rewardkit.engine.guards import GuardSettings
 from rewardkit.engine.lora import FILE
-from rewardkit.errors import BadCheckpointError
+from rewardkit.errors import BadCheckpointError, OutputError
 from tests.engine.test_finetune import PROMPTS, bright, config, same, trained
 from tests.engine.toy import Toy
 from tests.faults import Record, note
-
-FILES = (FILE, OPTIMISER, STATE)
 
 
 def cut(path: Path) -> None:
@@ -83,6 +84,19 @@ def test_the_newest_good_checkpoint_is_used_and_the_damaged_one_named(
     assert "000004 is damaged: " in said
     assert said.endswith("it is set aside as damaged-000004, and step 2 is used")
     assert "\n" not in said
+
+
+def test_an_empty_folder_is_no_checkpoint(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for file in (folder / "checkpoints" / "000004").iterdir():
+        file.unlink()
+    assert go_on(folder).step == 2
+    assert "000004 is damaged: " in caplog.text
+
+
+def test_a_copy_that_somebody_made_is_left_alone(folder: Path) -> None:
+    copy = shutil.copytree(folder / "checkpoints" / "000002", folder / "checkpoints" / "000009-copy")
+    assert go_on(folder).step == 4
+    assert Path(copy).is_dir()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -191,6 +205,44 @@ def test_a_deletion_that_broke_off_leaves_no_half_checkpoint(folder: Path) -> No
     (gone / FILE).write_bytes(b"half")
     trained(folder, keep=1)
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"000006"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.engine.test_checkpoints import go_on
+training, rename, at = go_on(Path(sys.argv[1])), Path.replace, int(sys.argv[2])
+left = iter(range(at))
+
+def replace(path, target):
+    if path.parent.name == "checkpoints" and next(left, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, target)
+
+Path.replace = replace
+training._last = training._checkpoint()  # as after a look at a step that is saved already
+training.save()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_process_killed_while_it_replaces_the_only_checkpoint_leaves_it(folder: Path, at: int) -> None:
+    shutil.rmtree(folder / "checkpoints" / "000002")
+    command = [sys.executable, "-c", KILLED, str(folder), str(at)]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode == -signal.SIGKILL
+    assert not at or not (folder / "checkpoints" / "000004").exists()  # it was in the middle
+    assert go_on(folder).step == 4
+    assert {path.name for path in (folder / "checkpoints").glob("[!.]*")} == {"000004"}
+
+
+@pytest.mark.parametrize("name", ["settings.json", "log.jsonl"])
+@pytest.mark.parametrize("written", [b"\0\0\0\n", b"\xff\xfe\n", b"[]\n"])
+def test_a_damaged_file_of_the_run_is_named(folder: Path, name: str, written: bytes) -> None:
+    (folder / name).write_bytes(written)
+    with pytest.raises(OutputError, match=rf"^\S+{name} is damaged at b'[^\n]+': put it right, or delete it$"):
+        go_on(folder)
+    assert (folder / name).read_bytes() == written
 
 
 def test_a_look_that_was_broken_off_is_taken_before_the_training_goes_on(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ What each fault costs is noted, see tests/faults.py.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from rewardkit.engine.interruption import BROKEN_OFF
 from rewardkit.engine.lora import FILE
+from tests.engine.child import jump
 from tests.engine.test_finetune import same
 from tests.faults import Record, note, note_ranks
 
@@ -27,6 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 PATIENCE, GRACE = 1.0, 6.0  # seconds; of a real scheduler 20 and 30
 
 STEPS = [1, 2, 3, 4, 5, 6]
+Undisturbed = Callable[..., dict[str, Tensor]]
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +55,23 @@ def ended(folder: Path, processes: int = 1, **told: object) -> dict[str, Tensor]
     return load_file(folder / "lora" / FILE)
 
 
+def steps(folder: Path) -> list[int]:
+    """That the log has."""
+    return [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def gone_on(folder: Path, asked: float, processes: int = 1, **told: object) -> tuple[dict[str, Tensor], float]:
+    """The LoRA of a training that was struck in its fourth step, started again, and the seconds until it had that."""
+    child = begin(folder, processes, **told)
+    while 4 not in steps(folder):
+        assert child.poll() in (None, 0), (folder / "said").read_text()
+        time.sleep(0.02)
+    seconds = time.monotonic() - asked
+    assert child.wait(200) == 0, (folder / "said").read_text()
+    assert steps(folder) == STEPS
+    return load_file(folder / "lora" / FILE), seconds
+
+
 def struck(folder: Path) -> float:
     """Waits until it happened, and gives when."""
     deadline = time.monotonic() + 100
@@ -75,19 +95,16 @@ def checkpoints(folder: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, Tensor]]:
-    """The LoRA of a training of six steps in so many processes."""
-    known: dict[int, dict[str, Tensor]] = {}
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The LoRA of a training of six steps in so many processes, of batches of four films or so many."""
+    known: dict[tuple[int, int], dict[str, Tensor]] = {}
 
-    def of(processes: int) -> dict[str, Tensor]:
-        if processes not in known:
-            known[processes] = ended(tmp_path_factory.mktemp("undisturbed"), processes)
-        return known[processes]
+    def of(processes: int, batch: int = 4) -> dict[str, Tensor]:
+        if (processes, batch) not in known:
+            known[processes, batch] = ended(tmp_path_factory.mktemp("undisturbed"), processes, batch=batch)
+        return known[processes, batch]
 
     return of
-
-
-Undisturbed = Callable[[int], dict[str, Tensor]]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -99,24 +116,28 @@ def test_a_step_that_outlasts_the_grace_loses_nothing_but_itself(
     asked = struck(tmp_path)
     child.send_signal(signal.SIGTERM)
     code = end_within(child, GRACE)
-    ended_after = time.monotonic() - asked
     said = (tmp_path / "said").read_text()
     assert code == (BROKEN_OFF if processes == 1 else 1), said  # torchrun has a code of its own
     assert checkpoints(tmp_path) == [3], said
     assert processes > 1 or "step 3 is saved in" in said
     several = "" if processes == 1 else ", two processes"
-    note(record_property, f"training: SIGTERM in a step that hangs{several}", ended_after)
-    assert same(ended(tmp_path, processes), undisturbed(processes))
+    found, seconds = gone_on(tmp_path, asked, processes)
+    note(record_property, f"training: SIGTERM in a step that hangs{several}", seconds)
+    assert same(found, undisturbed(processes))
 
 
-def test_with_more_patience_than_grace_the_last_checkpoint_counts(tmp_path: Path, undisturbed: Undisturbed) -> None:
+def test_with_more_patience_than_grace_the_last_checkpoint_counts(
+    tmp_path: Path, undisturbed: Undisturbed, record_property: Record
+) -> None:
     """Shows that the test above can fail: SIGKILL comes first."""
     child = begin(tmp_path, strike=4, patience=60)
-    struck(tmp_path)
+    asked = struck(tmp_path)
     child.send_signal(signal.SIGTERM)
     assert end_within(child, 2) == -signal.SIGKILL
     assert checkpoints(tmp_path) == [2]
-    assert same(ended(tmp_path), undisturbed(1))
+    found, seconds = gone_on(tmp_path, asked)
+    note(record_property, "training: SIGKILL, 1 step taken again", seconds)
+    assert same(found, undisturbed(1))
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -126,12 +147,11 @@ def test_a_process_that_is_killed_ends_all_and_the_same_command_goes_on(
     child = begin(tmp_path, 2, strike=4, rank=rank, how="kill", patience=PATIENCE)
     asked = struck(tmp_path)
     assert end_within(child, 60) == 1
-    ended_after = time.monotonic() - asked
     saved = 2 if rank == 0 else 3  # by the first, which is told that the other went
     assert checkpoints(tmp_path)[-1] == saved, (tmp_path / "said").read_text()
-    assert same(ended(tmp_path, 2), undisturbed(2))
-    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == STEPS
-    note(record_property, f"training: SIGKILL of rank {rank} of two, {3 - saved} steps taken again", ended_after)
+    found, seconds = gone_on(tmp_path, asked, 2)
+    note(record_property, f"training: SIGKILL of rank {rank} of two, {3 - saved} steps taken again", seconds)
+    assert same(found, undisturbed(2))
 
 
 def difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
@@ -147,16 +167,17 @@ def test_the_number_of_processes_changes_rounding_alone(
     assert found <= 1e-5
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (2, 4), (1, 2), (4, 2)])
+@pytest.mark.parametrize(
+    ("before", "after", "batch"), [(2, 1, 4), (2, 4, 4), (1, 2, 4), (4, 2, 4), (2, 3, 12), (3, 2, 12)]
+)
 def test_a_training_goes_on_in_another_number_of_processes(
-    tmp_path: Path, undisturbed: Undisturbed, record_property: Record, before: int, after: int
+    tmp_path: Path, undisturbed: Undisturbed, record_property: Record, before: int, after: int, batch: int
 ) -> None:
-    ended(tmp_path, before, steps=3)
-    found = difference(ended(tmp_path, after), undisturbed(1))
+    ended(tmp_path, before, steps=3, batch=batch)
+    found = difference(ended(tmp_path, after, batch=batch), undisturbed(1, batch))
     note_ranks(record_property, f"{before}, then {after}", found)
     assert found <= 1e-5
-    rows = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert rows == STEPS
+    assert steps(tmp_path) == STEPS
 
 
 def test_a_clock_that_jumps_by_days_changes_nothing(
@@ -168,6 +189,14 @@ def test_a_clock_that_jumps_by_days_changes_nothing(
     child.send_signal(signal.SIGTERM)
     assert end_within(child, GRACE) == BROKEN_OFF
     assert same(ended(tmp_path, days=-400), undisturbed(1))
+
+
+def test_the_clock_of_the_test_above_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((time, "time"), (time, "time_ns"), (datetime, "datetime")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # so that it is put back
+    jump(3)
+    for now in (time.time, lambda: time.time_ns() / 1e9, lambda: datetime.datetime.now().timestamp()):
+        assert abs(now() - now()) > 5 * 86400
 
 
 def test_a_generator_whose_weights_are_shared_out_can_be_trained_again(

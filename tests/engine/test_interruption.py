@@ -53,7 +53,7 @@ def test_an_error_of_the_machine_keeps_the_steps_before(tmp_path: Path) -> None:
     assert saved(tmp_path) == ["000003"]
 
 
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt, RuntimeError, ValueError])
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, RuntimeError, MemoryError, ValueError])
 def test_everything_is_as_it_was_after_training(error: type[BaseException] | None) -> None:
     """An event loop may have its own ears for signals."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -67,7 +67,7 @@ def test_everything_is_as_it_was_after_training(error: type[BaseException] | Non
         assert threading.active_count() == threads + 1
         if error:
             raise error
-    assert len(rescued) == (error in (KeyboardInterrupt, RuntimeError))
+    assert len(rescued) == (error in (KeyboardInterrupt, RuntimeError, MemoryError))
     assert {number: signal.getsignal(number) for number in before} == before
     assert signal.set_wakeup_fd(-1) == -1
     assert threading.active_count() == threads
