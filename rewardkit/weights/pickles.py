@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 MOST_IN_A_TUPLE = 1_000_000
 PICKLES_OF_OLD = 5
@@ -45,8 +45,8 @@ def check_pickles(path: Path) -> None:
                 check_pickle(file)
 
 
-def check_pickle(file: IO[bytes]) -> None:
-    """Goes through one pickle, up to its end; as `check_pickles`.
+def check_pickle(file: Any) -> None:
+    """Goes through one pickle of an open file, up to its end; as `check_pickles`.
 
     Raises:
         pickle.UnpicklingError: it holds such a tuple, or a name that is not ASCII.
@@ -58,7 +58,7 @@ def check_pickle(file: IO[bytes]) -> None:
         raise pickle.UnpicklingError("Unsupported name, not in ASCII") from None
 
 
-def _check_sizes(file: IO[bytes]) -> None:
+def _check_sizes(file: Any) -> None:
     stack: list[int] = []  # how many values each value has in it, as far as hashing it goes through them
     marks: list[int] = []
     memo: dict[object, int] = {}
