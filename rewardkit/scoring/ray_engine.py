@@ -111,7 +111,6 @@ class RayEngine(ScoringEngine):
             compute=ActorPoolStrategy(min_size=1, max_size=self._actors),
             num_cpus=0,  # else a machine of one processor would have none left to decode
             num_gpus=1 if self._gpu else 0,
-            scheduling_strategy="SPREAD",
         )
 
 
