@@ -27,7 +27,12 @@ sys.path.insert(0, str(ROOT))
 
 from fuzz_parts.watch import Watch
 
+from tests.fuzz.contract import SECONDS
 from tests.fuzz.targets import TARGETS
+
+READER = ROOT / "benchmarks" / "fuzz_parts" / "reader.py"
+SLOWED = 5
+"""Times as long as otherwise takes code that a fuzzer follows."""
 
 WORK = ROOT / "benchmarks" / ".work" / "fuzz"
 
@@ -52,7 +57,9 @@ def fuzz(name: str, cases: int, seed: int, follow: bool) -> dict[str, object]:
     """Has so many cases read and says what came of them."""
     shutil.rmtree(WORK / name, ignore_errors=True)
     (WORK / name).mkdir(parents=True)
-    watch = Watch(name, WORK / name, cases, seed, follow)
+    seconds = SECONDS * (SLOWED if follow else 1)
+    words = (sys.executable, READER, name, WORK / name, cases, seed, seconds, *["follow"] * follow)
+    watch = Watch([str(word) for word in words], WORK / name, cases, 2 * seconds)
     watch.run()
     found = {"seed": seed, "by": "atheris" if follow else "changed seeds"} | watch.summary()
     print(f"{name:10} {found['cases']} cases in {found['seconds']} s, {found['cases_a_second']} a second; ", end="")

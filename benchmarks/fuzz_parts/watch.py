@@ -8,23 +8,19 @@ import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from recording import ROOT
+from timing import MAPPED
 
-from tests.fuzz.contract import SECONDS
-
-READER = Path(__file__).parent / "reader.py"
-ROOT = READER.parents[2]
 SECONDS_TO_START = 120.0
-SLOWED = 5
-"""Times as long as otherwise takes code that a fuzzer follows."""
 
 
 @dataclass
@@ -38,17 +34,15 @@ class Finding:
 
 
 class Watch:
-    """Reads the cases of one target.
+    """Has the cases of one target read.
 
     Attributes:
         findings: by what they say, without numbers.
     """
 
-    def __init__(self, name: str, work: Path, cases: int, seed: int, follow: bool) -> None:
-        self._patience = SECONDS * (SLOWED if follow else 1)
-        words = (READER, name, work, cases, seed, self._patience, *["follow"] * follow)
-        self._words = [sys.executable, *map(str, words)]
-        self._work, self._cases = work, cases
+    def __init__(self, words: Sequence[str], work: Path, cases: int, patience: float) -> None:
+        """`words` start a reader, the number of its first case being put behind; `patience`: seconds for a case."""
+        self._words, self._work, self._cases, self._patience = words, work, cases, patience
         self.findings: dict[str, Finding] = {}
         self._outcomes: Counter[str] = Counter()
         self._resident: list[tuple[int, int]] = []
@@ -57,10 +51,9 @@ class Watch:
     def run(self) -> None:
         """Until all are read."""
         while self._read < self._cases:
-            before = self._read
-            self._go_on()
-            if self._read == before:
-                raise SystemExit(f"{' '.join(self._words)} reads nothing: see {self._work / 'stderr'}")
+            how = self._go_on()
+            if how is not None:
+                self._keep_current(how)
 
     def summary(self) -> dict[str, Any]:
         """For the record."""
@@ -74,44 +67,41 @@ class Watch:
             "resident_mib": [place >> 20 for _, place in (self._resident[:1] + self._resident[-1:])],
         }
 
-    def _go_on(self) -> None:
-        lines: queue.Queue[str] = queue.Queue()
-        with (
-            (self._work / "stderr").open("ab") as errors,
-            subprocess.Popen(
-                [*self._words, str(self._read)],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-                text=True,
-            ) as reader,
-        ):
-            assert reader.stdout is not None
-            threading.Thread(target=_pass_on, args=(reader.stdout, lines), daemon=True).start()
-            patience, late, resident = SECONDS_TO_START, False, []
-            since = time.perf_counter()
-            while True:
-                try:
-                    line = lines.get(timeout=patience)
-                except queue.Empty:
-                    late = True
-                    break
-                if not line:
-                    break
-                answer = json.loads(line)
-                if "case" not in answer:
-                    since = time.perf_counter()
-                else:
+    def _go_on(self) -> str | None:
+        """Has cases read in a new process; what ended it too early."""
+        with (self._work / "stderr").open("ab") as errors, self._reader(errors) as reader:
+            answers = self._answers(reader)
+            if not next(answers, {}).get("ready"):
+                raise SystemExit(f"{' '.join(self._words)} does not start: see {self._work / 'stderr'}")
+            since, resident = time.perf_counter(), []
+            try:
+                for answer in answers:
                     self._take(answer)
                     resident += [(answer["case"], answer["resident"])] if "resident" in answer else []
-                patience = 2 * self._patience
-            if late:
+            except queue.Empty:
                 reader.kill()
+                return "is silent for too long"
+            finally:
+                self._seconds += time.perf_counter() - since
+                self._resident = max(self._resident, resident, key=len)
             code = reader.wait()
-        self._seconds += time.perf_counter() - since
-        self._resident = max(self._resident, resident, key=len)
-        if late or code:
-            self._keep_current("is silent for too long" if late else _ended(code))
+        return _ended(code) if code else None
+
+    def _reader(self, errors: IO[bytes]) -> subprocess.Popen[str]:
+        # memory that is free goes back to the system, so that what does not is held by somebody
+        environment = {**os.environ, **MAPPED, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        words = [*self._words, str(self._read)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True)
+
+    def _answers(self, reader: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+        """What it says; raises queue.Empty where it says nothing for too long."""
+        assert reader.stdout is not None
+        lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=_pass_on, args=(reader.stdout, lines), daemon=True).start()
+        patience = SECONDS_TO_START
+        while line := lines.get(timeout=patience):
+            patience = self._patience
+            yield json.loads(line)
 
     def _take(self, answer: dict[str, Any]) -> None:
         self._read = answer["case"] + 1

@@ -8,6 +8,7 @@ container.py        mp4, mkv, avi, ts, gif, ...: seek or decode on, and check ev
   stream.py         one decoder over one stream
   orientation.py    turn frames as the file says
   completeness.py   does the file hold all the bytes it announces?
+  transport.py      does a transport stream change its codec?
 pictures.py         folders of pictures, animated WebP
 arrays.py           .npy and .pt
 limits.py           what a video may cost

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rewardkit.video.file import unreadable
+from rewardkit.video.transport import check_codecs
 
 BOXES = frozenset(
     {
@@ -32,11 +33,14 @@ GIF_EXTENSION, GIF_IMAGE, GIF_END = 0x21, 0x2C, 0x3B
 def check_complete(path: Path) -> None:
     """Raises UnreadableVideoError if a file of known structure (MP4, Matroska, RIFF, GIF) ends too early.
 
-    Transport streams, FLV and the like announce no length: they are taken as they are.
+    Transport streams, FLV and the like announce no length: they are taken as they are, see `check_codecs`.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         walk = _walk_for(data[:12])
-        announced = walk(path, data) if walk else 0
+        if walk is None:
+            check_codecs(path, data)
+            return
+        announced = walk(path, data)
         if announced > len(data):
             raise unreadable(path, f"is cut short: it announces at least {announced} bytes and has {len(data)}")
 

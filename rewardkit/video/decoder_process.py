@@ -70,4 +70,3 @@ def _go_first() -> None:
     """Where memory runs out, Linux is to stop this process and not the one that it works for."""
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-

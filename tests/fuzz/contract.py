@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from rewardkit.errors import RewardkitError
+from rewardkit.errors import LONGEST_MESSAGE, RewardkitError
 
 SECONDS = 5.0
-LONGEST_MESSAGE = 2000
+LONGEST = 10 * LONGEST_MESSAGE
+"""Characters: of a message that quotes a file each may be written as `\\U0001f600`."""
+
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
@@ -76,7 +78,7 @@ def _memory(line: str) -> int:
 def _check_message(message: str) -> None:
     if not message.isprintable():
         raise BrokenPromiseError(f"says what a terminal cannot print: {message[:300]!r}")
-    if not 0 < len(message) <= LONGEST_MESSAGE:
+    if not 0 < len(message) <= LONGEST:
         raise BrokenPromiseError(f"says {len(message)} characters: {message[:300]!r}")
 
 

@@ -1,101 +1,31 @@
-"""Writes the good files that fuzzing begins from, and those of known tricks: `python -m tests.fuzz.write_seeds`.
+"""Writes the files that fuzzing begins from: `python -m tests.fuzz.write_seeds`.
 
-Each is small, since changes in what is large rarely hit what matters. Files that fuzzing found lie beside them, are
-called `found-...`, and are never written again.
+Each is small, since changes in what is large rarely hit what matters. `bad-...` are known tricks and the cores of what
+fuzzing found; whoever reads them must refuse them. Files kept as they were found are called `found-...`, and are not
+written here. A file that is there stays as it is: cases are changes of these very bytes.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import pickle
-import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-import torch
-from PIL import Image
-from safetensors.torch import save
-from torch import nn
-
 from rewardkit.scoring.parquet import write_parquet
 from rewardkit.scoring.rows import PartScore, ScoreHeader, ScoreRow
-from tests.fuzz.targets import LORA, RAN, SEEDS
-
-WIDTH, HEIGHT, FRAMES = 32, 24, 8
+from tests.fuzz.seed_films import videos
+from tests.fuzz.seed_weights import checkpoints, training
+from tests.fuzz.targets import SEEDS
 
 
 def main() -> None:
     for target, files in FILES.items():
         (SEEDS / target).mkdir(parents=True, exist_ok=True)
         for name, content in files().items():
-            (SEEDS / target / name).write_bytes(content)
-
-
-def picture(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    return np.stack([x * 7, y * 9, x + y + 20 * number], axis=-1).astype(np.uint8)
-
-
-def film(container: str, codec: str, pix_fmt: str = "yuv420p", movflags: str = "", **options: str) -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format=container, options={"movflags": movflags} if movflags else {}) as out:
-        stream = out.add_stream(codec, rate=8, options=options)
-        stream.width, stream.height, stream.pix_fmt, stream.gop_size = WIDTH, HEIGHT, pix_fmt, 4
-        for number in range(FRAMES):
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")))
-        out.mux(stream.encode(None))
-    return file.getvalue()
-
-
-def still(kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture(0)).save(file, kind, **options)
-    return file.getvalue()
-
-
-def numpy_file(array: np.ndarray[Any, Any]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def torch_file(content: object, zipped: bool = True) -> bytes:
-    file = io.BytesIO()
-    torch.save(content, file, _use_new_zipfile_serialization=zipped)
-    return file.getvalue()
-
-
-def videos() -> dict[str, bytes]:
-    frames = np.stack([picture(number)[:6, :8] for number in range(FRAMES)])
-    turned = Image.Exif()
-    turned[0x0112] = 3
-    more = [Image.fromarray(picture(number)) for number in range(1, FRAMES)]
-    return {
-        "h264.mp4": film("mp4", "libx264", crf="40"),
-        "fragments.mp4": film("mp4", "libx264", crf="40", movflags="frag_keyframe+empty_moov"),
-        "hevc.mp4": film("mp4", "libx265", crf="40", **{"x265-params": "log-level=none"}),
-        "mpeg4.mp4": film("mp4", "mpeg4", bf="2"),
-        "h264.mkv": film("matroska", "libx264", crf="40"),
-        "vp9.webm": film("webm", "libvpx-vp9", **{"cpu-used": "8"}),
-        "vp8.webm": film("webm", "libvpx"),
-        "mjpeg.avi": film("avi", "mjpeg", "yuvj420p"),
-        "h264.ts": film("mpegts", "libx264", crf="40"),
-        "mpeg2.ts": film("mpegts", "mpeg2video"),
-        "film.gif": film("gif", "gif", "rgb8"),
-        "film.webp": still("webp", save_all=True, append_images=more, duration=125, quality=10),
-        "still.webp": still("webp"),
-        "bytes.npy": numpy_file(frames),
-        "floats.npy": numpy_file((frames.transpose(0, 3, 1, 2) / 255).astype(np.float32)),
-        "bytes.pt": torch_file(torch.from_numpy(frames)),
-        "halves.pt": torch_file(torch.from_numpy(frames).half() / 255),
-        "picture.png": still("png"),
-        "picture.jpg": still("jpeg", exif=turned),
-    }
+            if not (SEEDS / target / name).exists():
+                (SEEDS / target / name).write_bytes(content)
 
 
 def manifests() -> dict[str, bytes]:
@@ -109,6 +39,11 @@ def manifests() -> dict[str, bytes]:
         "good.jsonl": "".join(json.dumps(record) + "\n" for record in records).encode(),
         "list.json": json.dumps(records).encode(),
         "object.json": json.dumps({record["path"]: record["prompt"] for record in records}).encode(),
+        "bad-nul.csv": b"path,prompt\na\0b.mp4,x\n",
+        "bad-half.json": json.dumps([{"path": "\ud800.mp4", "prompt": "x"}]).encode(),
+        "bad-digits.json": b'[{"path": "a.mp4", "prompt": ' + b"9" * 5000 + b"}]",
+        "bad-columns.jsonl": json.dumps({"path": "a.mp4", "\x1b[2J" + "x" * 3000: "\r\n"}).encode(),
+        "bad-nested.json": b"[" * 5000,
     }
 
 
@@ -120,6 +55,16 @@ def configs() -> dict[str, bytes]:
         "good.score.toml": "".join(f"{key} = {json.dumps(value)}\n" for key, value in score.items()).encode(),
         "good.training.toml": f"steps = 20\nlearning_rate = 1e-4\ntrackers = ['wandb']\n{training}".encode(),
         "good.training.yaml": b"steps: 20\nmax_grad_norm: null\nlora: &lora {rank: 8, targets: [to_q, to_k]}\n",
+        "bad-tag.score.yaml": b"seed: !!timestamp x\n",
+        "bad-laughs.score.yaml": aliases("[", "]"),
+        "bad-merges.score.yaml": aliases("{<<: [", "]}"),
+        "bad-itself.score.yaml": b"seed: &a [*a]\n",
+        "bad-brackets.score.yaml": b"{" * 3000,
+        "bad-long-key.score.toml": b"a." * 4000 + b"a = 1\n",
+        "bad-digits.score.toml": b"reward = 0x" + b"f" * 5000 + b"\n",
+        "bad-digits.score.yaml": b"0x" + b"f" * 5000 + b": 1\n",
+        "bad-escape.score.yaml": b'"\\e[2J\\r\\n": 1\n',
+        "bad-value.score.yaml": b"seed: " + b"x" * 5000 + b"\n",
     }
 
 
@@ -128,55 +73,20 @@ def suites() -> dict[str, bytes]:
     bundled = {f"good.{path.stem}.toml": path.read_bytes() for path in sorted(folder.glob("*.toml"))}
     rewards = "rewards: [exposure]\nvideos:\n- {name: a, source: a/}\n- {name: b, source: b/}\ncompare: [a, b]\n"
     backbones = "rewards: [exposure]\nentries:\n- {name: x, folder: films}\nfilms: {prompts: {held-out: p.txt}}\n"
-    return bundled | {"good.rewards.yaml": rewards.encode(), "good.backbones.yaml": backbones.encode()}
-
-
-class Code:
-    """Makes a file when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (RAN,)
-
-
-def checkpoints() -> dict[str, bytes]:
-    weights = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2).half(), "steps": torch.tensor(7)}
-    wrapped = {"state_dict": OrderedDict(weights), "epoch": 3, "best": np.float64(0.5)}
-    plain = torch_file(weights)
-    squeezed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(plain)) as archive, zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as small:
-        for name in archive.namelist():
-            small.writestr(zipfile.ZipInfo(name), archive.read(name), zipfile.ZIP_DEFLATED)
-    script = io.BytesIO()
-    torch.jit.save(torch.jit.trace(nn.Linear(3, 2), torch.rand(1, 3)), script)
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("x/data.pkl"), pickle.dumps(Code(), protocol=2))
-        archive.writestr(zipfile.ZipInfo("x/constants.pkl"), pickle.dumps(()))
-    return {
-        "plain.safetensors": save(weights),
-        "plain.pt": plain,
-        "wrapped.pth": torch_file(wrapped),
-        "old.pth": torch_file(wrapped, zipped=False),
-        "squeezed.pt": squeezed.getvalue(),
-        "script.pt": script.getvalue(),
-        "code.pt": torch_file({"state_dict": weights, "hook": Code()}),
-        "code-old.pth": torch_file({"state_dict": weights, "hook": Code()}, zipped=False),
-        "code-pickle.pkl": pickle.dumps(Code(), protocol=2),
-        "code-script.pt": code.getvalue(),
+    model = f"rewards: [exposure]\nentries: [{{name: x, backbone: wan, model: {'x' * 5000}}}]\n"
+    unknown = bundled["good.methods.toml"] + b'[[methods]]\nname = "x"\nsettings = {stepz = 1}\n'
+    return bundled | {
+        "good.rewards.yaml": rewards.encode(),
+        "good.backbones.yaml": backbones.encode(),
+        "long-name.backbones.yaml": model.encode(),
+        "bad-setting.methods.toml": unknown,
     }
 
 
-def training() -> dict[str, bytes]:
-    lora = {name: torch.ones(shape) for name, shape in LORA.items()}
-    moments = {f"{number}.step": torch.tensor(1.0) for number in range(len(lora))}
-    for name in ("exp_avg", "exp_avg_sq"):
-        moments |= {f"{number}.{name}": torch.ones(shape) for number, shape in enumerate(LORA.values())}
-    state = {"step": 1, "statistics": {"a red circle": [1.0, 2.0]}, "looks": []}
-    return {
-        "good.lora.safetensors": save(lora, {"step": "1"}),
-        "good.optimiser.safetensors": save(moments),
-        "good.state.json": json.dumps(state).encode(),
-    }
+def aliases(begin: str, end: str) -> bytes:
+    """Ten lines, each of ten times the one before."""
+    lines = [f"- &x{line} {begin}{', '.join([f'*x{line - 1}'] * 10)}{end}" for line in range(1, 10)]
+    return "\n".join(["seed:", "- &x0 {a: 1}", *lines]).encode()
 
 
 def rows() -> dict[str, bytes]:
@@ -205,6 +115,8 @@ def rows() -> dict[str, bytes]:
         "good.jsonl": "".join(json.dumps(row.model_dump()) + "\n" for row in some).encode(),
         "good.jsonl.header.json": header.model_dump_json(indent=2).encode(),
         "good.parquet": table.getvalue(),
+        "bad-digits.jsonl": b'{"key": ' + b"9" * 5000 + b"}\n",
+        "bad-nested.jsonl": b"[" * 5000 + b"\n",
     }
 
 
@@ -218,6 +130,11 @@ def specs() -> dict[str, bytes]:
         "attenuate.part.txt": "attenuate:1.0,normalise=true",
         "quantile.part.txt": "quantile:0.25",
         "fixed.part.txt": "fixed:0.5,2",
+        "bad-spaces.reward.txt": "exposure" + " " * 5000 + "*",
+        "bad-digits.reward.txt": "1" * 6000,
+        "bad-infinite.reward.txt": "1e999*exposure",
+        "bad-length.reward.txt": "a" * 10001,
+        "bad-escape.reward.txt": "\x1b[2J",
     }
     return {name: line.encode() for name, line in lines.items()}
 
