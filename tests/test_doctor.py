@@ -261,6 +261,37 @@ def test_a_filled_cache_need_not_be_written_where_there_is_no_network(tmp_path: 
     assert found("hub cache", read_only, mounts=True, HF_HOME=tmp_path).state == "bad"
 
 
+@pytest.mark.parametrize("link", ["", "hub"])
+def test_a_cache_on_a_disk_that_is_not_there_is_bad(link: str, tmp_path: Path) -> None:
+    """The link stands where the folder would have to be made."""
+    home = tmp_path / "home"
+    (home / link).parent.mkdir(exist_ok=True)
+    (home / link).symlink_to("/no/such/disk")
+    finding = found("hub cache", HF_HOME=home)
+    assert finding.state == "bad"
+    assert f"{home / link} is a link to /no/such/disk, which is not there" in finding.found
+    assert finding.mend.startswith("export HF_HOME=")
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_a_file_in_the_place_of_the_cache_is_bad(offline: str, tmp_path: Path) -> None:
+    (tmp_path / "hub").touch()
+    finding = found("hub cache", HF_HOME=tmp_path, HF_HUB_OFFLINE=offline)
+    assert (finding.state, finding.found) == ("bad", f"{tmp_path}/hub cannot be written: Not a directory")
+
+
+def test_a_cache_in_a_folder_of_another_user_is_bad(tmp_path: Path) -> None:
+    """As after `sudo -u`: not even whether it is there can be told."""
+    as_nobody = 'exec setpriv --reuid=65534 --clear-groups "$@"'
+    if os.geteuid() or shell(as_nobody, sys.executable, "-c", "import rewardkit").returncode:
+        pytest.skip("needs to become a user who can read this installation, which is not allowed here")
+    (tmp_path / "closed").mkdir(mode=0o700)
+    finding = found("hub cache", as_nobody, HF_HOME=tmp_path / "closed" / "cache")
+    assert finding.state == "bad"
+    assert finding.found.endswith(" cannot be written: Permission denied")
+    assert finding.mend.startswith("export HF_HOME=")
+
+
 @pytest.mark.slow
 def test_a_cache_with_too_little_room_is_told(tmp_path: Path) -> None:
     finding = found("hub cache", f"{MOUNT} {tmp_path}", mounts=True, HF_HOME=tmp_path)
@@ -309,8 +340,8 @@ def test_a_full_disk_is_bad(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone_is_bad(tmp_path: Path) -> None:
     finding = found("this folder", f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone")
-    assert finding.state == "bad"
-    assert "cannot be checked: FileNotFoundError" in finding.found
+    assert (finding.state, finding.mend) == ("bad", "cd /a/folder/of/yours")
+    assert finding.found.startswith("was deleted")
 
 
 def test_no_folder_for_temporary_files_is_bad(tmp_path: Path) -> None:

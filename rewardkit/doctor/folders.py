@@ -29,7 +29,7 @@ def hub_cache() -> Finding:
     problem = write_problem(there)
     if problem:
         # a cache that others fill, on a machine without a network, is only read
-        state: State = "warn" if HF_HUB_OFFLINE and there == folder else "bad"
+        state: State = "warn" if HF_HUB_OFFLINE and os.path.isdir(folder) else "bad"
         return Finding("hub cache", state, f"{where} cannot be written: {problem}", "export HF_HOME=/a/folder/of/yours")
     name, largest = _largest_reward()
     free = shutil.disk_usage(there).free
@@ -68,7 +68,12 @@ def temporary_folder() -> Finding:
 
 def output_folder() -> Finding:
     """Where results go unless they are told otherwise."""
-    return _folder("this folder", Path.cwd(), "cd /a/folder/of/yours  # or name one with --out")
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        words = "was deleted: results have no place, and torch may not even load from it"
+        return Finding("this folder", "bad", words, "cd /a/folder/of/yours")
+    return _folder("this folder", folder, "cd /a/folder/of/yours  # or name one with --out")
 
 
 def shared_memory() -> Finding:
@@ -90,6 +95,8 @@ def write_problem(folder: Path) -> str:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(4096))
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and folder.is_symlink():
+            return f"{folder} is a link to {folder.readlink()}, which is not there"
         return error.strerror or first_line(error)
     return ""
 
@@ -106,8 +113,11 @@ def _folder(name: str, folder: Path, mend: str) -> Finding:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    """The folder, or the nearest one above it that is there, as far as this user may look.
+
+    A link that leads nowhere counts: it stands where a folder would have to be made.
+    """
+    return next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
 
 
 def _largest_reward() -> tuple[str, int]:

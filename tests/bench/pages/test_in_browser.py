@@ -277,6 +277,23 @@ def test_hostile_text_is_read_and_does_nothing(build: Build, policy: bool, tmp_p
         assert shown(text) in dom.text
 
 
+def test_sorting_and_filtering_hostile_rows_does_nothing(tmp_path: Path, proxy: Proxy) -> None:
+    """Rows are moved and searched by the report's own script, which might take a text for markup."""
+    page = score_report(tmp_path, HOSTILE)
+    hand = """for (const head of document.querySelectorAll("th button")) { head.click(); head.click(); }
+        const filter = document.getElementById("filter");
+        for (const word of ["<script>", ""]) { filter.value = word; filter.dispatchEvent(new Event("input")); }"""
+    page.write_text(
+        page.read_text("utf-8").replace("</body>", f'<script type="module">{hand}</script></body>'), "utf-8"
+    )
+    dom = browse(page, proxy, policy=False)
+    sorted_by = [tag.attributes["aria-sort"] for tag in dom.tags if "aria-sort" in tag.attributes]
+    assert sorted_by == ["ascending"]  # by the last head, clicked twice: once would be descending
+    assert not dom.ran
+    assert not fetched(proxy)
+    assert not [text for text in HOSTILE if shown(text) not in dom.text]
+
+
 # ---- that this could fail
 
 
