@@ -15,6 +15,9 @@ from rewardkit.errors import UsageError
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".json"})
 PATH_COLUMNS = ("path", "video", "video_path", "file", "file_name", "filename")
+OF_ROWS = {"key", "prompt_source"}
+"""Columns by which a table of ours is known."""
+
 PROMPT_COLUMNS = ("prompt", "caption", "text")
 
 
@@ -47,7 +50,7 @@ def read_manifest(manifest: str | Path) -> list[ManifestEntry]:
     `caption` or `text`.
 
     Raises:
-        UsageError: missing or unreadable file, missing columns, or two prompts for one video.
+        UsageError: missing or unreadable file, a table of scores as CSV, missing columns, or two prompts for one video.
     """
     try:
         text = storage.read_bytes(str(manifest)).decode("utf-8-sig")
@@ -69,6 +72,11 @@ def _records(manifest: str | Path, text: str) -> Iterator[tuple[str, object]]:
     if suffix in (".csv", ".tsv"):
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t", strict=True)
         try:
+            if OF_ROWS <= set(reader.fieldnames or ()):
+                raise UsageError(
+                    f"{manifest} is a table of scores, in which texts may have got an apostrophe: "
+                    f"give the rows that it was made of, {manifest}.jsonl"
+                )
             for record in reader:
                 yield f"line {reader.line_num}", record
         except csv.Error as error:

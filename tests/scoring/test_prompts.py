@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from rewardkit import UsageError
+from rewardkit.scoring.folder import score_folder
 from rewardkit.scoring.inputs import find_videos
 from rewardkit.scoring.manifest import read_manifest
 from rewardkit.scoring.prompts import attach_prompts
+from tests.scoring.films import save_films
 from tests.scoring.test_inputs import touch
 
 
@@ -131,3 +133,12 @@ def test_one_video_cannot_have_two_prompts(tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("path,prompt\na.mp4,two\n")
     with pytest.raises(UsageError, match="asked for with two prompts: 'one' and 'two'"):
         find_videos([tmp_path / "p.csv", tmp_path / "q.csv"])
+
+
+def test_a_table_of_scores_is_no_manifest_but_its_rows_are(tmp_path: Path) -> None:
+    save_films(tmp_path / "films", 1)
+    out = tmp_path / "films" / "s.csv"
+    score_folder(tmp_path / "films" / "0.npy", "tests.judges:Brightness", prompt="-2 cats", out=out)
+    with pytest.raises(UsageError, match=r"s\.csv is a table of scores.*s\.csv\.jsonl"):
+        read_manifest(out)
+    assert [entry.prompt for entry in read_manifest(f"{out}.jsonl")] == ["-2 cats"]
