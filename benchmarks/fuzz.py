@@ -9,7 +9,8 @@ atheris`); what libav, Pillow and torch read goes on as before.
 
 Cases are read in another process, one after the other. Where it dies or is silent for too long, the case is a finding
 and a new process goes on behind it. What was found lies in `.work/fuzz/TARGET/found-*`; put it into the target's seeds,
-where the tests read it from then on. Growth is the slope of resident memory over the second half of a process's cases.
+where the tests read it from then on. Growth is the slope of resident memory over the second half of a process's cases;
+what atheris keeps of inputs that reached new code counts with it.
 
 Writes results/fuzz.json; with names, what the file has of other targets stays.
 """

@@ -72,7 +72,7 @@ def _records(manifest: str | Path, text: str) -> Iterator[tuple[str, object]]:
     if suffix in (".csv", ".tsv"):
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t", strict=True)
         try:
-            if OF_ROWS <= set(reader.fieldnames or ()):
+            if set(reader.fieldnames or ()) >= OF_ROWS:
                 raise UsageError(
                     f"{manifest} is a table of scores, in which texts may have got an apostrophe: "
                     f"give the rows that it was made of, {manifest}.jsonl"
