@@ -42,9 +42,7 @@ class Reader:
         self.work = work
         self._targets, self._name, self._seconds, self._answers = targets, name, seconds, answers
         (work / "cases").mkdir(exist_ok=True)
-        for seed, content in targets.seeds(name).items():  # what is loaded late is loaded now
-            with contextlib.suppress(BrokenPromiseError):
-                targets.run(name, work / "cases", targets.kind_of(seed), content)
+        targets.load(name, work / "cases")
         self._say(ready=True)
 
     def read(self, number: int, kind: str, content: bytes) -> None:

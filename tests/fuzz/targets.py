@@ -35,13 +35,14 @@ from rewardkit.scoring.manifest import read_manifest
 from rewardkit.scoring.table import ScoreTable
 from rewardkit.spec import parse_part
 from rewardkit.weights.reading import read_tensors
-from tests.fuzz.contract import SECONDS, outcome
+from tests.fuzz.contract import SECONDS, BrokenPromiseError, outcome
 from tests.fuzz.mutations import spoiled
 
 SEEDS = Path(__file__).parent / "seeds"
 RAN = Path("/tmp/rewardkit-fuzz-code-ran")
 """What the code in some seeds makes, if anybody runs it."""
 
+SECONDS_TO_LOAD = 60.0
 MOST_PIXELS = 1 << 22
 LORA = {"up": (2, 3), "down": (4, 2)}
 WEIGHTLESS = frozenset({"exposure", "contrast", "flicker"})
@@ -75,6 +76,13 @@ def run(name: str, folder: Path, kind: str, content: bytes, seconds: float = SEC
     path = folder / f"case.{kind}"
     path.write_bytes(content)
     return outcome(partial(TARGETS[name].read, path), TARGETS[name].most_bytes, seconds)
+
+
+def load(name: str, folder: Path) -> None:
+    """Has all loaded that a target loads late, which may take long; an import ended half-way breaks what follows it."""
+    for seed, content in seeds(name).items():
+        with suppress(BrokenPromiseError):  # for those who read it again to find
+            run(name, folder, kind_of(seed), content, SECONDS_TO_LOAD)
 
 
 @functools.cache
