@@ -68,9 +68,9 @@ def _fuzz(fuzz: Mapping[str, Any]) -> str:
             name,
             found["by"],
             f"{found['cases']:,}",
-            f"{found['outcomes'].get('read', 0):,}",
+            f"{found['outcomes'].get('ok', 0):,}",
             len(found["findings"]),
-            f"{found['growth_kib_a_thousand_cases']:g}",
+            "" if found["growth_kib_a_thousand_cases"] is None else f"{found['growth_kib_a_thousand_cases']:g}",
         )
         for name, found in fuzz["targets"].items()
     ]

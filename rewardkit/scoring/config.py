@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from rewardkit.scoring.row_folder import ShardFormat
-from rewardkit.video.limits import MAX_PIXELS, Limits
+from rewardkit.video.limits import MAX_PIXELS, Limits, Seconds
 
 Engine = Literal["local", "ray"]
 
@@ -33,13 +33,13 @@ class ScoreConfig(BaseModel):
     dtype: str = "auto"
     batch_size: PositiveInt | Literal["auto"] = "auto"
     num_workers: PositiveInt | Literal["auto"] = "auto"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     engine: Engine = "local"
     ray_address: str | None = None
     allow_outside: bool = False
     max_pixels: PositiveInt = MAX_PIXELS
     max_frames: PositiveInt | None = None
-    timeout: PositiveFloat | None = None
+    timeout: Seconds | None = None
     isolate: bool = False
 
     @property

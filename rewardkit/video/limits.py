@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 MAX_PIXELS = 8192 * 8192
 """Largest frame read by default: 192 MiB as RGB."""
+
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+"""At most a day: a clock takes no more than so many."""
 
 
 class Limits(BaseModel):
@@ -24,7 +29,7 @@ class Limits(BaseModel):
 
     max_pixels: PositiveInt = MAX_PIXELS
     max_frames: PositiveInt | None = None
-    timeout: PositiveFloat | None = None
+    timeout: Seconds | None = None
     isolate: bool = False
 
     @property

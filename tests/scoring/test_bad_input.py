@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from rewardkit import write_video
+from rewardkit import UsageError, write_video
+from rewardkit.config import load_config
+from rewardkit.scoring.config import ScoreConfig
 from rewardkit.scoring.folder import score_folder
 from rewardkit.scoring.rows import ScoreRow
 from rewardkit.scoring.table import ScoreTable
@@ -133,3 +135,9 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     assert "ok None" in done.stdout
     assert "secret.npy" in done.stdout
     assert "ermission" in done.stdout
+
+
+@pytest.mark.parametrize(("setting", "value"), [("seed", 2**63), ("timeout", float("inf")), ("timeout", 0)])
+def test_numbers_that_no_clock_or_generator_takes_are_refused(setting: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"{setting}: Input should be"):
+        load_config(ScoreConfig, None, {setting: value})
