@@ -60,6 +60,7 @@ from .errors import (
 from .errors import (
     UsageError as UsageError,
 )
+from .limits import Limits as Limits
 from .reducers.aggregation import (
     LogMeanExp as LogMeanExp,
 )
@@ -129,7 +130,6 @@ from .scoring.folder import score_folder as score_folder
 from .scoring.merging import merge_rows as merge_rows
 from .scoring.rows import ScoreRow as ScoreRow
 from .scoring.table import ScoreTable as ScoreTable
-from .video import Limits as Limits
 from .video import open_video as open_video
 from .video import read_video as read_video
 from .video import write_video as write_video

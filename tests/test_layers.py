@@ -8,6 +8,7 @@ LAYERS = [
     {
         "errors",
         "files",
+        "limits",
         "storage",
         "device",
         "types",

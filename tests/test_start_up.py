@@ -36,6 +36,7 @@ FORBIDDEN_TO_COMMANDS = {
 }
 FORBIDDEN_TO_MODULES = {
     "rewardkit": BASE | OPEN_CLIP | EXTRA | REWARDS | SCORING | OTHER_WORK | SHELL | {"pydantic"},
+    "rewardkit.scoring.config": BASE | OPEN_CLIP | EXTRA | REWARDS | OTHER_WORK | SHELL | {"rewardkit.video"},
     "rewardkit.scoring.folder": OPEN_CLIP | EXTRA | TOWERS | OTHER_WORK | SHELL,
     "rewardkit.engine.finetune": OPEN_CLIP | EXTRA | TOWERS | SHELL | {"rewardkit.scoring", "rewardkit_adapters"},
 }

@@ -120,11 +120,11 @@ def score(
 def _score(settings: ScoreConfig, as_json: bool, log_json: bool, quiet: bool) -> None:
     from rewardkit.cli.json_log import JsonLog
     from rewardkit.cli.progress import ScoreProgress
+    from rewardkit.limits import Limits
     from rewardkit.reducers.create import create_reward
     from rewardkit.scoring.counters import Counters
     from rewardkit.scoring.folder import score_folder
     from rewardkit.scoring.journal import row_line
-    from rewardkit.video.limits import Limits
 
     chosen = settings.model_dump(exclude={"frames", "weights", "reduce", "reward", *Limits.model_fields})
     parts = settings.model_dump(include={"frames", "weights", "reduce", "device", "dtype"})

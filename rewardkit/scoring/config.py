@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
-from rewardkit.scoring.row_folder import ShardFormat
-from rewardkit.video.limits import MAX_PIXELS, Limits, Seconds
+from rewardkit.limits import Limits
+from rewardkit.scoring.rows import ShardFormat
 
 Engine = Literal["local", "ray"]
 
 
-class ScoreConfig(BaseModel):
-    """What to score, with what, and where the rows go; `score_folder` and `create_reward` explain each setting."""
+class ScoreConfig(Limits):
+    """What to score, with what, where the rows go, and what a video may cost; `score_folder` explains each setting."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: list[str] = []
+    source: list[str] = Field(default_factory=list)
     reward: str = "technical"
     frames: str | None = None
     weights: str | None = None
@@ -37,10 +35,6 @@ class ScoreConfig(BaseModel):
     engine: Engine = "local"
     ray_address: str | None = None
     allow_outside: bool = False
-    max_pixels: PositiveInt = MAX_PIXELS
-    max_frames: PositiveInt | None = None
-    timeout: Seconds | None = None
-    isolate: bool = False
 
     @property
     def limits(self) -> Limits:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from rewardkit.errors import BadInputError, DecoderDiedError, OverLimitError, RewardkitError, first_line
+from rewardkit.limits import Limits
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.altering import Alteration
@@ -23,7 +24,7 @@ from rewardkit.scoring.prompts import ScoreItem
 from rewardkit.scoring.rows import ErrorKind
 from rewardkit.storage import here
 from rewardkit.types import Frames
-from rewardkit.video import Decoders, FrameReader, Limits, VideoInfo, open_video
+from rewardkit.video import Decoders, FrameReader, VideoInfo, open_video
 
 Opener = Callable[[str | Path], AbstractContextManager[FrameReader]]
 """What opens a video: here, or in another process."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from rewardkit.device import choose_device
+from rewardkit.limits import Limits
 from rewardkit.reducers.create import create_reward
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
@@ -20,7 +21,6 @@ from rewardkit.scoring.counters import Counters
 from rewardkit.scoring.decoding import KeyedItem, Waiting
 from rewardkit.scoring.pipeline import score_items
 from rewardkit.scoring.rows import ScoreRow
-from rewardkit.video import Limits
 
 MOST_WORKERS = 8
 

@@ -11,6 +11,7 @@ from typing import Literal
 from rewardkit import storage
 from rewardkit.config import load_config
 from rewardkit.device import choose_dtype
+from rewardkit.limits import Limits
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.scoring.altering import Alteration
@@ -22,10 +23,9 @@ from rewardkit.scoring.identity import make_header, row_key
 from rewardkit.scoring.inputs import find_videos
 from rewardkit.scoring.output import Out
 from rewardkit.scoring.prompts import attach_prompts
-from rewardkit.scoring.row_folder import RowFolder, ShardFormat
-from rewardkit.scoring.rows import ScoreHeader, ScoreRow
+from rewardkit.scoring.row_folder import RowFolder
+from rewardkit.scoring.rows import ScoreHeader, ScoreRow, ShardFormat
 from rewardkit.scoring.table import ScoreTable
-from rewardkit.video import Limits
 
 LOGGER = logging.getLogger(__name__)
 Progress = Callable[[ScoreRow | None, int, int], None]

@@ -7,8 +7,8 @@ from pathlib import Path
 from rewardkit.errors import OutputError
 from rewardkit.scoring.journal import Journal
 from rewardkit.scoring.parquet import needs_pyarrow
-from rewardkit.scoring.row_folder import RowFolder, ShardFormat, names_folder, row_files
-from rewardkit.scoring.rows import ScoreHeader
+from rewardkit.scoring.row_folder import RowFolder, names_folder, row_files
+from rewardkit.scoring.rows import ScoreHeader, ShardFormat
 from rewardkit.scoring.table import ScoreTable, check_suffix, journal_path
 
 

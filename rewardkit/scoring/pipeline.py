@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from rewardkit.errors import RewardFailedError, RewardkitError, first_line
+from rewardkit.limits import Limits
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward, RewardDetail
 from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.decoding import Decoded, KeyedItem, Waiting, decode_ahead, milliseconds_since
 from rewardkit.scoring.rows import ErrorKind, PartScore, ScoreRow
 from rewardkit.types import Frames
-from rewardkit.video import Limits
 
 AUTO_PIXELS = 2**24
 AUTO_FRAMES = 64

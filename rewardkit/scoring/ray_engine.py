@@ -23,13 +23,13 @@ import torch
 
 from rewardkit.device import choose_device
 from rewardkit.errors import MissingExtraError, RewardkitError, UsageError, first_line
+from rewardkit.limits import Limits
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.decoding import Decoded, KeyedItem, Opener, decode, opener
 from rewardkit.scoring.engines import ScoreOptions, ScoringEngine
 from rewardkit.scoring.journal import row_line
 from rewardkit.scoring.pipeline import BatchSize, score_decoded
 from rewardkit.scoring.rows import ScoreRow
-from rewardkit.video import Limits
 
 VIDEOS_A_TASK = 32
 """Decoded by one task, in order, and scored together: what is in a batch does not depend on how many machines work."""

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Literal
 
 from pydantic import ValidationError
 
@@ -16,10 +15,9 @@ from rewardkit import storage
 from rewardkit.errors import OutputError, first_line
 from rewardkit.scoring.journal import CountedRows, Status, check_same, row_line
 from rewardkit.scoring.parquet import parquet_rows, write_parquet
-from rewardkit.scoring.rows import ScoreHeader, ScoreRow
+from rewardkit.scoring.rows import ScoreHeader, ScoreRow, ShardFormat
 
 HEADER, PREFIX = "header.json", "rows-"
-ShardFormat = Literal["jsonl", "parquet"]
 ROWS_A_FILE, SECONDS_A_FILE = 1000, 30.0
 
 
@@ -46,7 +44,7 @@ class RowFolder:
         if overwrite:
             for file in (*row_files(self.place), f"{self.place}/{HEADER}"):
                 storage.delete(file)
-        if _is_empty(self.place):
+        if not storage.files_in(self.place):
             content = header.model_dump_json(indent=2) + "\n"
             storage.write_bytes(f"{self.place}/{HEADER}", content.encode())
         self.header = folder_header(self.place)
@@ -122,10 +120,6 @@ def folder_header(place: str) -> ScoreHeader:
         raise OutputError(f"{place} is a folder without a {HEADER} of rows: give another one") from None
     except (OSError, ValidationError) as error:
         raise OutputError(f"cannot read {place}/{HEADER}: {first_line(error)}") from None
-
-
-def _is_empty(place: str) -> bool:
-    return not storage.files_in(place)
 
 
 def _rows_of(file: str) -> Iterator[ScoreRow]:

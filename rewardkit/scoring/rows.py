@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 ErrorKind = Literal["prompt", "video", "limit", "crash", "memory", "reward"]
+ShardFormat = Literal["jsonl", "parquet"]
 PromptSource = Literal["manifest", "sidecar", "filename", "literal", "none"]
 
 

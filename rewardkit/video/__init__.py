@@ -11,7 +11,6 @@ container.py        mp4, mkv, avi, ts, gif, ...: seek or decode on, and check ev
   transport.py      does a transport stream change its codec?
 pictures.py         folders of pictures, animated WebP
 arrays.py           .npy and .pt
-limits.py           what a video may cost
 isolated.py         the same readers in processes that may crash
   decoder_process.py  what runs there
 write.py            h264
@@ -21,7 +20,6 @@ levels.py           between float in [0, 1] and 8 bits
 
 from rewardkit.video.file import FrameReader, VideoFile, VideoInfo
 from rewardkit.video.isolated import Decoders
-from rewardkit.video.limits import Limits
 from rewardkit.video.open import VIDEO_SUFFIXES, open_video, read_video
 from rewardkit.video.pictures import IMAGE_SUFFIXES, is_animated_webp
 from rewardkit.video.write import H264_SUFFIXES, write_video
@@ -32,7 +30,6 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Decoders",
     "FrameReader",
-    "Limits",
     "VideoFile",
     "VideoInfo",
     "is_animated_webp",

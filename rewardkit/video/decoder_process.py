@@ -14,8 +14,8 @@ from dataclasses import asdict
 from typing import IO
 
 from rewardkit.errors import UnreadableVideoError, first_line
+from rewardkit.limits import Limits
 from rewardkit.video.file import VideoFile
-from rewardkit.video.limits import Limits
 from rewardkit.video.open import open_video
 
 

@@ -19,9 +19,9 @@ import torch
 
 import rewardkit
 from rewardkit.errors import DecoderDiedError, OverLimitError, UnreadableVideoError
+from rewardkit.limits import Limits
 from rewardkit.types import Frames
 from rewardkit.video.file import FrameReader, VideoInfo, unreadable
-from rewardkit.video.limits import Limits
 
 START = "import sys; sys.path.append(sys.argv[1]); from rewardkit.video.decoder_process import main; main()"
 """What runs there: our package from where it is here, behind all else, so that it hides nothing."""

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rewardkit.errors import UnreadableVideoError
+from rewardkit.limits import MAX_PIXELS
 from rewardkit.video.arrays import ARRAY_SUFFIXES, ArrayFile
 from rewardkit.video.container import CONTAINER_SUFFIXES, ContainerFile
 from rewardkit.video.file import VideoFile, check_length, unreadable
-from rewardkit.video.limits import MAX_PIXELS
 from rewardkit.video.pictures import AnimatedWebp, PictureFolder
 
 VIDEO_SUFFIXES: frozenset[str] = CONTAINER_SUFFIXES | ARRAY_SUFFIXES | {".webp"}

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from rewardkit.errors import DecoderDiedError, OverLimitError, UnreadableVideoError
-from rewardkit.video import Decoders, Limits, open_video
+from rewardkit.limits import Limits
+from rewardkit.video import Decoders, open_video
 from rewardkit.video.isolated import DecoderProcess
 
 
