@@ -9,6 +9,7 @@ LAYERS = [
         "errors",
         "files",
         "limits",
+        "processes",
         "storage",
         "device",
         "types",

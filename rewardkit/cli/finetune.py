@@ -57,7 +57,7 @@ def finetune(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune a backbone on a reward. Runs again from the last checkpoint."""
-    from rewardkit.bench.films.prompt_files import read_examples
+    from rewardkit.bench.films.prompt_files import read_examples, read_prompts
     from rewardkit.cli.progress import Bar
     from rewardkit.cli.tables import echo_json
     from rewardkit.config import load_config
@@ -73,9 +73,7 @@ def finetune(
     settings = load_config(TrainingConfig, config, typed)
     if settings.prompts is None:
         raise typer.BadParameter("name a file of prompts or a manifest of clips", param_hint="--prompts")
-    watched = (
-        [example.prompt for example in read_examples(settings.watch, allow_outside=True)] if settings.watch else None
-    )
+    watched = read_prompts(settings.watch) if settings.watch else None
 
     examples = read_examples(settings.prompts, settings.allow_outside)
     first = is_first()  # of several processes, which would otherwise all say the same

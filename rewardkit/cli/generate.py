@@ -35,15 +35,12 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make a film of each prompt and seed. Runs again from where it stopped."""
-    from rewardkit.bench.films.prompt_files import read_examples
+    from rewardkit.bench.films.prompt_files import read_prompts
     from rewardkit.engine.create import create_backbone
     from rewardkit.engine.folder import generate_folder
     from rewardkit.engine.lora import load_lora
 
-    said = [
-        *(prompt or ()),
-        *(example.prompt for example in (read_examples(prompts, allow_outside=True) if prompts else ())),
-    ]
+    said = [*(prompt or ()), *(read_prompts(prompts) if prompts else ())]
     if not said:
         raise typer.BadParameter("write a prompt, or give a file with --prompts", param_hint="PROMPT")
     generator = create_backbone(backbone, model, device, dtype, memory)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 
 from rewardkit.doctor.checks import CHECKS, ONCE_MORE
 from rewardkit.doctor.finding import Finding
+from rewardkit.processes import command, how_it_ended
 
 PATIENCE = 180.0
 """Seconds for one check. From a slow disk, importing torch takes a minute."""
@@ -34,9 +32,8 @@ def examine(patience: float = PATIENCE) -> Iterator[Finding]:
 def _made_by_one_process(first: str, patience: float) -> Iterator[Finding]:
     """Findings from that check on: to the end, or to the one over which the process ended."""
     names = list(CHECKS)[list(CHECKS).index(first) :]
-    words = [sys.executable, "-P", "-m", "rewardkit.doctor.examiner", first]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as examiner:
+    words = command("rewardkit.doctor.examiner", first)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as examiner:
         assert examiner.stdout is not None
         try:
             for name in names:
@@ -57,4 +54,4 @@ def _how_it_ended(examiner: subprocess.Popen[bytes], limit: float | None) -> str
     code = examiner.wait()
     if limit is not None:
         return f"takes longer than {limit:g} seconds"
-    return f"ends the process with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+    return f"ends the process with {how_it_ended(code)}"

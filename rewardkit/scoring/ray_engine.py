@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import logging
 import os
 import pickle
@@ -27,7 +26,6 @@ from rewardkit.limits import Limits
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.decoding import Decoded, KeyedItem, Opener, decode, opener
 from rewardkit.scoring.engines import ScoreOptions, ScoringEngine
-from rewardkit.scoring.journal import row_line
 from rewardkit.scoring.pipeline import BatchSize, score_decoded
 from rewardkit.scoring.rows import ScoreRow
 
@@ -83,8 +81,8 @@ class RayEngine(ScoringEngine):
         batches = self._scored(items).iter_batches(batch_size=None, batch_format="numpy")
         try:
             for batch in batches:
-                for line in batch["row"]:
-                    yield ScoreRow.model_validate(json.loads(line))
+                for row in batch["row"]:
+                    yield pickle.loads(row)
         except self._ray.exceptions.RayError as error:
             raise RewardkitError(
                 f"Ray has given up: {first_line(error)}; finished rows are safe, run the same command to go on"
@@ -127,7 +125,7 @@ class _Scorer:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
         """The rows of a block."""
         decoded = (self._unpacked(packed) for packed in batch["decoded"])
-        return {"row": [row_line(row) for row in score_decoded(decoded, self._reward, self._size, self._device)]}
+        return {"row": [pickle.dumps(row) for row in score_decoded(decoded, self._reward, self._size, self._device)]}
 
     def _unpacked(self, packed: bytes) -> Decoded:
         decoded: Decoded

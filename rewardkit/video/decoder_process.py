@@ -15,14 +15,14 @@ from typing import IO
 
 from rewardkit.errors import UnreadableVideoError, first_line
 from rewardkit.limits import Limits
+from rewardkit.processes import answers_only
 from rewardkit.video.file import VideoFile
 from rewardkit.video.open import open_video
 
 
 def main() -> None:
     """Answers until stdin ends, as it does when the other process has gone."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    answers = answers_only()
     _go_first()
     _say(answers, {})
     limits = Limits.model_validate_json(sys.argv[-1])

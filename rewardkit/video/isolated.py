@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -17,14 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-import rewardkit
 from rewardkit.errors import DecoderDiedError, OverLimitError, UnreadableVideoError
 from rewardkit.limits import Limits
+from rewardkit.processes import command, how_it_ended
 from rewardkit.types import Frames
 from rewardkit.video.file import FrameReader, VideoInfo, unreadable
-
-START = "import sys; sys.path.append(sys.argv[1]); from rewardkit.video.decoder_process import main; main()"
-"""What runs there: our package from where it is here, behind all else, so that it hides nothing."""
 
 LONGEST_ANSWER = 1 << 16
 KINDS: dict[str, type[Exception]] = {"OverLimitError": OverLimitError, "MemoryError": MemoryError}
@@ -84,7 +80,7 @@ class DecoderProcess:
     """
 
     def __init__(self, limits: Limits) -> None:
-        words = [sys.executable, "-c", START, str(Path(rewardkit.__file__).parent.parent), limits.model_dump_json()]
+        words = command("rewardkit.video.decoder_process", limits.model_dump_json())
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         # a session of its own: Ctrl-C is for the run, which ends this process
         self._child = subprocess.Popen(
@@ -157,7 +153,7 @@ class DecoderProcess:
         if self._late:
             problem = f"takes longer to read than the limit of {self._timeout:g} seconds"
             return unreadable(path, problem, OverLimitError)
-        ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        ended = f"signal {how_it_ended(code)}" if code < 0 else how_it_ended(code)
         problem = f"ends the process that reads it ({ended}): it is damaged, or too large for this machine's memory"
         return unreadable(path, problem, DecoderDiedError)
 

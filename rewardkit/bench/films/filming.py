@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewardkit.bench.films.prompt_files import read_examples
+from rewardkit.bench.films.prompt_files import read_prompts
 from rewardkit.bench.memory import PeakMemory
 from rewardkit.bench.suites import Films
 from rewardkit.engine.folder import generate_folder
@@ -65,9 +65,7 @@ def prompt_splits(films: Films) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {}
     known: dict[str, str] = {}
     for name, path in films.prompts.items():
-        splits[name] = list(dict.fromkeys(example.prompt for example in read_examples(path, allow_outside=True)))[
-            : films.each
-        ]
+        splits[name] = list(dict.fromkeys(read_prompts(path)))[: films.each]
         if not splits[name]:
             raise NothingToDoError(f"no prompts in {path}, the split {name!r}")
         for prompt in splits[name]:

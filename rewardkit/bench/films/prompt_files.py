@@ -31,3 +31,8 @@ def read_examples(path: Path, allow_outside: bool = False) -> list[Example]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read prompts from {path}: {error}") from None
     return [Example(line.strip()) for line in lines if line.strip()]
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The prompts alone of a file as `read_examples` takes it; a manifest may name any videos, for none is opened."""
+    return [example.prompt for example in read_examples(path, allow_outside=True)]
