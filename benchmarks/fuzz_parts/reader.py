@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import IO, Any
 
+from rewardkit.processes import answers_only
 from tests.fuzz.contract import BrokenPromiseError, resident
 
 MEMORY_EVERY = 250
@@ -24,8 +25,7 @@ LONGEST = 1 << 13
 
 def main() -> None:
     name, work, cases, seed, seconds, *follow, first = sys.argv[1:]
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    answers = answers_only()
     with _instrumented() if follow else contextlib.nullcontext():
         targets: Any = importlib.import_module("tests.fuzz.targets")
     reader = Reader(targets, name, Path(work), float(seconds), answers)
@@ -38,7 +38,7 @@ def main() -> None:
 class Reader:
     """Reads cases of a target."""
 
-    def __init__(self, targets: Any, name: str, work: Path, seconds: float, answers: IO[str]) -> None:
+    def __init__(self, targets: Any, name: str, work: Path, seconds: float, answers: IO[bytes]) -> None:
         self.work = work
         self._targets, self._name, self._seconds, self._answers = targets, name, seconds, answers
         (work / "cases").mkdir(exist_ok=True)
@@ -61,7 +61,8 @@ class Reader:
         self._say(**facts)
 
     def _say(self, **facts: object) -> None:
-        print(json.dumps(facts), file=self._answers, flush=True)
+        self._answers.write(json.dumps(facts).encode() + b"\n")
+        self._answers.flush()
 
 
 def _instrumented() -> contextlib.AbstractContextManager[object]:

@@ -6,7 +6,6 @@ import json
 import os
 import queue
 import re
-import signal
 import subprocess
 import threading
 import time
@@ -19,6 +18,8 @@ from typing import IO, Any
 import numpy as np
 from recording import ROOT
 from timing import MAPPED
+
+from rewardkit.processes import how_it_ended
 
 SECONDS_TO_START = 120.0
 
@@ -140,4 +141,4 @@ def _pass_on(lines: Any, to: queue.Queue[str]) -> None:
 
 
 def _ended(code: int) -> str:
-    return f"ends the process by {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+    return f"ends the process by {how_it_ended(code)}"

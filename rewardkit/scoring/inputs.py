@@ -119,7 +119,8 @@ def _walk(folder: str, unlisted: list[OSError]) -> Iterator[list[str]]:
 
 
 def _from_store(source: str) -> list[FoundVideo]:
-    if any(sign in source for sign in "*?["):
+    pattern = any(sign in source for sign in "*?[")
+    if pattern:
         listed = {file.url: file for file in storage.matching(source)}
         folder = source[: min(source.find(sign) for sign in "*?[" if sign in source)].rpartition("/")[0]
     elif (file := storage.stat(source)) is not None:
@@ -136,7 +137,8 @@ def _from_store(source: str) -> list[FoundVideo]:
     found = []
     for path in paths:
         file = listed.get(path) or _together(path, [listed[url] for url in by_folder[path]])
-        found.append(_stored_video(file, folder, f"{os.path.splitext(path)[0]}.txt" in listed))
+        has_text = None if pattern else f"{os.path.splitext(path)[0]}.txt" in listed  # which a pattern leaves out
+        found.append(_stored_video(file, folder, has_text))
     return found
 
 
