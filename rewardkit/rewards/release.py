@@ -56,7 +56,8 @@ class Release:
         if key not in given:
             return source.locate(self.card.name)
         path = Path(str(given[key])).expanduser()
-        if not path.exists():
+        # a device or a pipe is there too, and has no end
+        if not (path.is_file() or path.is_dir()):
             raise UsageError(f"{self.card.name}: no {key} at {path}; expected {source}")
         return path
 

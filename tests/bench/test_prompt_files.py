@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rewardkit import UsageError
-from rewardkit.bench.films.prompt_files import read_examples
+from rewardkit.bench.films.prompt_files import read_examples, read_prompts
 
 
 def test_clips_of_a_manifest_lie_beside_it_and_not_elsewhere_unless_allowed(tmp_path: Path) -> None:
@@ -19,3 +19,8 @@ def test_clips_of_a_manifest_lie_beside_it_and_not_elsewhere_unless_allowed(tmp_
         read_examples(manifest)
     (example,) = read_examples(manifest, allow_outside=True)
     assert example.prompt == "a cat"
+
+
+def test_a_prompt_ends_where_its_line_does(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes("a cat\u2028and a dog\r\n\n a bird \n".encode())
+    assert read_prompts(tmp_path / "p.txt") == ["a cat\u2028and a dog", "a bird"]

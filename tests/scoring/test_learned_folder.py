@@ -129,6 +129,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *wor
             "checkpoint=gone.pt",
             "hpsv2.1: no checkpoint at gone.pt; expected HPS_v2.1_compressed.pt (1.97 GB) of xswu/HPSv2@",
         ),
+        ("checkpoint=/dev/zero", "hpsv2.1: no checkpoint at /dev/zero; expected HPS_v2.1_compressed.pt"),
         (
             "checkpoint=hps.pt;preprocess=fast",
             "hpsv2.1: preprocess: Input should be 'auto', 'exact' or 'diff', got 'fast'",

@@ -27,7 +27,7 @@ def read_examples(path: Path, allow_outside: bool = False) -> list[Example]:
     if path.suffix.lower() != ".txt":
         return [Example(entry.prompt, Path(entry.located(path, allow_outside))) for entry in read_manifest(path)]
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would also cut prompts at U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read prompts from {path}: {error}") from None
     return [Example(line.strip()) for line in lines if line.strip()]
