@@ -21,7 +21,8 @@ def hub_cache() -> Finding:
     """Whether weights can be downloaded: the cache's folder can be written, and holds the largest reward."""
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
-    from rewardkit.weights.source import hub_cache, in_words
+    from rewardkit.weights.content import in_words
+    from rewardkit.weights.hub import hub_cache
 
     folder = Path(hub_cache())
     there = _nearest(folder)
@@ -78,7 +79,7 @@ def output_folder() -> Finding:
 
 def shared_memory() -> Finding:
     """Room that processes share, which Ray keeps decoded frames in; containers have little of it."""
-    from rewardkit.weights.source import in_words
+    from rewardkit.weights.content import in_words
 
     if not SHARED.is_dir():
         return Finding("shared memory", "ok", "this system has no /dev/shm, and needs none")
@@ -102,7 +103,7 @@ def write_problem(folder: Path) -> str:
 
 
 def _folder(name: str, folder: Path, mend: str) -> Finding:
-    from rewardkit.weights.source import in_words
+    from rewardkit.weights.content import in_words
 
     problem = write_problem(folder)
     if problem:

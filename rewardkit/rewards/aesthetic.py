@@ -18,7 +18,8 @@ from rewardkit.rewards.preprocessing import Crop, Mode, Preprocessing
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.clip import Architecture, load_clip
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import ElsewhereFile, HubFile
+from rewardkit.weights.hub import HubFile
+from rewardkit.weights.source import ElsewhereFile
 
 V2_WIDTHS = (1024, 128, 64, 16, 1)
 

@@ -16,7 +16,8 @@ from rewardkit.rewards.preprocessing import SIGLIP_COLOURS, Mode, Preprocessing,
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.siglip import SiglipArchitecture, load_siglip
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import ElsewhereFile, HubFile
+from rewardkit.weights.hub import HubFile
+from rewardkit.weights.source import ElsewhereFile
 
 HEAD_WIDTHS = (1024, 128, 64, 16, 1)
 DROPOUTS = (0.5, 0.5, 0.5, 0.2)

@@ -17,7 +17,7 @@ from rewardkit.rewards.prompts import Features, PromptCache
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.clip import Architecture, ClipTower, OpenAITokenizer, cosine, load_clip
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 
 GOOD, BAD = "Good photo.", "Bad photo."
 LEAST = 32  # pixels a side: what the network shrinks to one

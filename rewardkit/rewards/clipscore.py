@@ -10,7 +10,7 @@ from rewardkit.rewards.release import Release
 from rewardkit.rewards.similarity import Similarity
 from rewardkit.rewards.towers.clip import Architecture, OpenAITokenizer, load_clip
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 
 COSINE = RewardCard(
     name="clipscore-l14",

@@ -11,7 +11,7 @@ from rewardkit.rewards.similarity import Similarity
 from rewardkit.rewards.towers.clip import Architecture, OpenAITokenizer, configuration, load_clip
 from rewardkit.rewards.towers.words import WordTokenizer
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 
 REVISION = "697403c78157020a1ae59d23f111aa58ced35b0a"
 SHA256_OF_2_1 = "c57a38fb4a2f7e7c15bf00da2ea377cdf165448b4dd1052a484c215a998c9837"

@@ -16,7 +16,7 @@ from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.qwen2vl import Judge, Qwen2VLArchitecture, load_judge
 from rewardkit.rewards.towers.qwen2vl_input import IMAGE, TOGETHER, Script, Tiles
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 
 AREA = 256 * 28 * 28  # pixels
 MARK = "<|Reward|>"

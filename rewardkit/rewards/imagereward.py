@@ -16,7 +16,7 @@ from rewardkit.rewards.prompts import PromptCache, paired
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.blip import BertTokenizer, BlipArchitecture, BlipTower, Tokens, load_blip
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 
 MEAN, STD = 0.16717362830052426, 1.0333394966054072  # of raw scores over the authors' data; scores are standardised
 HEAD_WIDTHS = (1024, 128, 64, 16, 1)

@@ -11,7 +11,7 @@ from rewardkit.rewards.release import Release
 from rewardkit.rewards.similarity import Similarity
 from rewardkit.rewards.towers.clip import Architecture, HuggingFaceTokenizer, load_clip
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 
 
 def load_pickscore(

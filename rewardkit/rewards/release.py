@@ -17,8 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 from rewardkit.errors import UsageError
 from rewardkit.rewards.card import RewardCard
 from rewardkit.rewards.interface import ImageReward, TemporalReward
+from rewardkit.weights.content import sha256_of
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import Source, sha256_of
+from rewardkit.weights.source import Source
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from rewardkit.rewards.preprocessing import IMAGENET_COLOURS, CropUnclamped, Mod
 from rewardkit.rewards.prompts import Features, PromptCache, paired
 from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.clip import Architecture, ClipTower, OpenAITokenizer, configuration, cosine, widened
+from rewardkit.weights.content import sha256_of
 from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
-from rewardkit.weights.source import ElsewhereFile, sha256_of
+from rewardkit.weights.source import ElsewhereFile
 from rewardkit.weights.stored import Tensors, derived
 
 FRAMES = 8

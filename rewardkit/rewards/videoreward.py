@@ -20,7 +20,7 @@ from rewardkit.rewards.release import Release
 from rewardkit.rewards.towers.qwen2vl import QWEN2_VL_2B, Judge, Qwen2VLArchitecture, load_judge
 from rewardkit.rewards.towers.qwen2vl_input import TOGETHER, VIDEO, Script, Tiles
 from rewardkit.weights.filling import Placement
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 
 LEAST_AREA, MOST_AREA = 128 * 28 * 28, 448 * 448  # pixels a frame
 Part = Literal["VQ", "MQ", "TA"]

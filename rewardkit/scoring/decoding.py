@@ -128,18 +128,22 @@ def decode(
 ) -> Decoded:
     """The frames of one video that `reward` looks at; what goes wrong is said in it."""
     start = time.perf_counter()
-    info = None
+    info = plan = None
+
+    def chosen(count: int) -> list[int]:
+        nonlocal plan
+        plan = reward.plan_one(count, frame_generator(seed, keyed.item.name))
+        index = plan.index[0] if alter is None else alter.order(count)[plan.index[0]]
+        return index.tolist()
+
     try:
         _check_prompt(keyed.item, reward)
         with here(keyed.item.path) as path, opens(path) as video:
-            while info != video.info:  # a file that announces other frames than it has is corrected while it is read
+            try:
+                frames = video.read_planned(chosen)
+            finally:
                 info = video.info
-                plan = reward.plan_one(info.num_frames, frame_generator(seed, keyed.item.name))
-                try:
-                    frames = _read(video, plan, alter)
-                except BadInputError:
-                    if video.info == info:
-                        raise
+        frames = frames if alter is None else alter.pictures(frames)
         if pinned and frames.nbytes <= BYTES_PINNED:
             with suppress(RuntimeError):  # nothing left to pin: the copy is waited for
                 frames = frames.pin_memory()
@@ -156,12 +160,6 @@ def _kind_of(error: Exception) -> ErrorKind:
         MissingPromptError: "prompt", OverLimitError: "limit", DecoderDiedError: "crash", MemoryError: "memory",
     }  # fmt: skip
     return next((kind for raised, kind in kinds.items() if isinstance(error, raised)), "video")
-
-
-def _read(video: FrameReader, plan: FramePlan, alter: Alteration | None) -> Frames:
-    if alter is None:
-        return video.read(plan.index[0].tolist())
-    return alter.pictures(video.read(alter.order(video.info.num_frames)[plan.index[0]].tolist()))
 
 
 def frame_generator(seed: int, name: str) -> torch.Generator:

@@ -10,17 +10,19 @@ from typing import Literal
 
 from rewardkit import storage
 from rewardkit.config import load_config
-from rewardkit.device import choose_dtype
+from rewardkit.device import choose_device, choose_dtype
 from rewardkit.limits import Limits
+from rewardkit.reducers.create import create_reward
 from rewardkit.reducers.reward import Reward
 from rewardkit.rewards.interface import ImageReward, TemporalReward
 from rewardkit.scoring.altering import Alteration
 from rewardkit.scoring.config import Engine, ScoreConfig
 from rewardkit.scoring.counters import Counters
 from rewardkit.scoring.decoding import KeyedItem
-from rewardkit.scoring.engines import ScoreOptions, make_engine
+from rewardkit.scoring.engines import ScoreOptions, ScoringEngine
 from rewardkit.scoring.identity import make_header, row_key
 from rewardkit.scoring.inputs import find_videos
+from rewardkit.scoring.local_engine import LocalEngine
 from rewardkit.scoring.output import Out
 from rewardkit.scoring.prompts import attach_prompts
 from rewardkit.scoring.row_folder import RowFolder
@@ -102,7 +104,7 @@ def score_folder(
     settings |= {"limits": (limits or Limits()).model_dump()} | ({"alter": alter.spec} if alter else {})
     options = ScoreOptions(seed, batch_size, num_workers, alter, limits or Limits())
     counted = counters or Counters()
-    with make_engine(engine, reward, device, dtype, options, counted, ray_address) as scoring:
+    with _engine(engine, reward, device, dtype, options, counted, ray_address) as scoring:
         header = make_header(
             scoring.reward,
             settings,
@@ -126,6 +128,29 @@ def score_folder(
             rows.append(row)
             report(row, len(rows), len(keyed))
         return ScoreTable(rows)
+
+
+def _engine(
+    engine: Engine,
+    reward: str | Reward | ImageReward | TemporalReward,
+    device: str,
+    dtype: str,
+    options: ScoreOptions,
+    counters: Counters,
+    ray_address: str | None = None,
+) -> ScoringEngine:
+    """The engine called `engine`, with the reward.
+
+    Raises:
+        UsageError: a reward, device or dtype that is not there, or a cluster that cannot be reached.
+        MissingExtraError: Ray is not installed.
+    """
+    if engine == "local":
+        choose_device(device)
+        return LocalEngine(create_reward(reward, device=device, dtype=dtype), device, options, counters)
+    from rewardkit.scoring.ray_engine import RayEngine
+
+    return RayEngine(create_reward(reward, device="cpu", dtype=dtype), device, options, ray_address)
 
 
 def _score_into(

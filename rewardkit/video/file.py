@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from rewardkit.errors import OverLimitError, UnreadableVideoError
+from rewardkit.errors import BadInputError, OverLimitError, UnreadableVideoError
 from rewardkit.types import Frames
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -81,6 +81,19 @@ class FrameReader(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of the file."""
+
+    def read_planned(self, plan: Callable[[int], Sequence[int]]) -> Frames:
+        """The frames that `plan` chooses of as many as there are; where fewer or more turn up, it chooses again."""
+        while True:
+            info = self.info
+            try:
+                frames = self.read(plan(info.num_frames))
+            except BadInputError:
+                if self.info == info:
+                    raise
+                continue  # the file announced other frames than it has
+            if self.info == info:
+                return frames
 
     def __enter__(self) -> Self:
         return self

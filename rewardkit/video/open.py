@@ -9,7 +9,6 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from rewardkit.errors import UnreadableVideoError
 from rewardkit.limits import MAX_PIXELS
 from rewardkit.video.arrays import ARRAY_SUFFIXES, ArrayFile
 from rewardkit.video.container import CONTAINER_SUFFIXES, ContainerFile
@@ -65,18 +64,12 @@ def read_video(path: str | Path, frames: Sequence[int] | None = None) -> Float[T
     `frames` are the wanted frames, counted from 0 (-1 is the last), in any order; None is all of them, at 12
     bytes a pixel. Raises UnreadableVideoError as `open_video` and `VideoFile.read` do.
     """
+
+    def wanted(count: int) -> Sequence[int]:
+        return range(count) if frames is None else [number + count if number < 0 else number for number in frames]
+
     with open_video(path) as video:
-        while True:
-            count = video.info.num_frames
-            index = range(count) if frames is None else [number + count if number < 0 else number for number in frames]
-            try:
-                pictures = video.read(index)
-            except UnreadableVideoError:
-                if video.info.num_frames == count:
-                    raise
-                continue  # the file announced other frames than it has: count again
-            if video.info.num_frames == count:
-                return pictures.float().div_(255)
+        return video.read_planned(wanted).float().div_(255)
 
 
 def _is_folder(path: Path) -> bool:

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from rewardkit.errors import BadCheckpointError, RewardkitError, UsageError
+from rewardkit.weights.content import in_words
 from rewardkit.weights.pickles import check_pickles
-from rewardkit.weights.source import in_words
 from rewardkit.weights.stored import Stored, Tensors, in_memory
 from rewardkit.weights.torchscript import is_torchscript, read_torchscript
 

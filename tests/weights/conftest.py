@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rewardkit.weights import fetching
 from tests.faults import Record, note
 from tests.weights.fake_hub import FakeHub, Start, serving
 
@@ -33,7 +32,7 @@ def start(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1024)  # only whole pieces of so many bytes are resumed after
-    monkeypatch.setattr(fetching, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr("rewardkit.weights.hub.FIRST_WAIT", 0.01)
     with ExitStack() as running:
         yield ask
 

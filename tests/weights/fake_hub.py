@@ -16,8 +16,8 @@ from typing import Literal
 import pytest
 
 from rewardkit.errors import RewardkitError
-from rewardkit.weights import fetching
-from rewardkit.weights.source import HubFile
+from rewardkit.weights import hub
+from rewardkit.weights.hub import HubFile
 
 REPO, NAME, REVISION = "someone/model", "model.pt", "0123456789abcdef0123456789abcdef01234567"
 CONTENT = bytes(range(256)) * 400
@@ -149,7 +149,7 @@ def kept(cache: Path) -> list[bytes]:
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Ours, not those of huggingface_hub."""
-    return [record.getMessage() for record in caplog.records if record.name == fetching.__name__]
+    return [record.getMessage() for record in caplog.records if record.name == hub.__name__]
 
 
 def failure(kind: type[RewardkitError]) -> str:

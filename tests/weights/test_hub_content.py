@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rewardkit.errors import BadCheckpointError, OutputError
-from rewardkit.weights.source import HubFile
+from rewardkit.weights.hub import HubFile
 from tests.weights.fake_hub import (
     CONTENT,
     FILE,

@@ -11,7 +11,9 @@ import pytest
 from rewardkit.errors import BadCheckpointError, MissingWeightsError, OutputError
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.catalog import list_rewards, reward_files
-from rewardkit.weights.source import ElsewhereFile, HubFile, PackageFile, in_words, sha256_of
+from rewardkit.weights.content import in_words, sha256_of
+from rewardkit.weights.hub import HubFile
+from rewardkit.weights.source import ElsewhereFile, PackageFile
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"weights"
@@ -88,7 +90,7 @@ def test_what_goes_wrong_while_fetching_is_told_apart(
         raise error
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-    monkeypatch.setattr("rewardkit.weights.fetching.FIRST_WAIT", 0)
+    monkeypatch.setattr("rewardkit.weights.hub.FIRST_WAIT", 0)
     with pytest.raises(kind, match=sentence):
         HubFile("someone/model", "model.pt", REVISION).locate("x")
 

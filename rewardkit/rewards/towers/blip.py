@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from rewardkit.errors import BadCheckpointError
 from rewardkit.rewards.towers.clip import widened
+from rewardkit.weights.content import sha256_of
 from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
-from rewardkit.weights.source import sha256_of
 from rewardkit.weights.stored import Tensors, derived, part
 
 LONGEST = 35  # tokens, begin and end included

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from rewardkit.errors import UsageError
 from rewardkit.rewards.towers.clip_layout import to_open_clip
+from rewardkit.weights.content import sha256_of
 from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
-from rewardkit.weights.source import sha256_of
 from rewardkit.weights.stored import part
 
 Architecture = str | Mapping[str, Any]

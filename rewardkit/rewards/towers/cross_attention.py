@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from rewardkit.weights.content import sha256_of
 from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
-from rewardkit.weights.source import sha256_of
 from rewardkit.weights.stored import part
 
 HEAD_WIDTH = 64

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from rewardkit.rewards.heads import Head, filled_head
 from rewardkit.rewards.towers.qwen2vl_input import PATCH, TOGETHER, Reading, patches
 from rewardkit.rewards.towers.recompute import recompute
+from rewardkit.weights.content import sha256_of
 from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
-from rewardkit.weights.source import sha256_of
 from rewardkit.weights.stored import Tensors, derived, part
 
 

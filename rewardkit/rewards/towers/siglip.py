@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from rewardkit.rewards.towers.clip import widened
 from rewardkit.rewards.towers.recompute import recompute
+from rewardkit.weights.content import sha256_of
 from rewardkit.weights.filling import Placement, filled
 from rewardkit.weights.reading import read_tensors
 from rewardkit.weights.sharing import shared
-from rewardkit.weights.source import sha256_of
 
 
 class SiglipArchitecture(NamedTuple):

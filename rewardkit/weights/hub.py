@@ -1,4 +1,4 @@
-"""Fetches a file of the Hugging Face hub, and again where that can help.
+"""Files of the Hugging Face hub: fetched, and again where that can help.
 
 huggingface_hub itself asks six more times what a file is, and resumes a download that stops or is cut off up to five
 times; hf_xet has a minute or three of patience. What they give up on at once is here: a hub that answers 500 to the
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rewardkit.errors import BadCheckpointError, MissingWeightsError, OutputError, UsageError, first_line
-from rewardkit.weights.source import HubFile, hub_cache, sha256_of
+from rewardkit.weights.content import in_words, sha256_of
 
 LOGGER = logging.getLogger(__name__)
 TRIES = 3
@@ -25,21 +26,55 @@ ASK_LATER = (408, 429)
 """Statuses below 500 that do not refuse: too slow, too often."""
 
 
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a hub repository, pinned.
+
+    Attributes:
+        repo: `owner/name` on the Hugging Face hub.
+        name: the file.
+        revision: the commit that is pinned.
+        size: bytes; None where nobody has said.
+        sha256: of the content; checked after download where known.
+    """
+
+    repo: str
+    name: str
+    revision: str
+    size: int | None = None
+    sha256: str | None = None
+
+    def __str__(self) -> str:
+        size = f" ({in_words(self.size)})" if self.size is not None else ""
+        return f"{self.name}{size} of {self.repo}@{self.revision[:12]}"
+
+    def cached(self) -> Path | None:
+        """Its place in the hub's cache, or None where it has not been downloaded."""
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.repo, self.name, revision=self.revision)
+        return Path(found) if isinstance(found, str) else None
+
+    def locate(self, who: str) -> Path:
+        """Its place on this machine, downloaded if need be; HF_HOME and HF_HUB_OFFLINE are honoured.
+
+        A hub that fails on the way is asked again, with a warning, and what has another sha256 is fetched anew, once.
+
+        Raises:
+            MissingWeightsError: it is not in the cache and the hub cannot be reached, or fails each time.
+            UsageError: the hub does not give it.
+            OutputError: the cache cannot be written.
+            BadCheckpointError: it is not the file that was published.
+        """
+        return _fetched(self, who)
+
+
 class _HubFailedError(Exception):
     """It failed on the way and may do better."""
 
 
-def fetch(file: HubFile, who: str) -> Path:
-    """Its place in the hub's cache, whole and as it was published, downloaded if need be.
-
-    A file with another sha256 is deleted and fetched anew, once; without a network it stays where it is.
-
-    Raises:
-        MissingWeightsError: it is not in the cache and the hub cannot be reached, or fails each time.
-        UsageError: the hub does not give it.
-        OutputError: the cache cannot be written.
-        BadCheckpointError: it is not the file that was published.
-    """
+def _fetched(file: HubFile, who: str) -> Path:
+    """See `HubFile.locate`. What has another sha256 stays where it is without a network, and is deleted otherwise."""
     from huggingface_hub import constants
 
     for again in (True, False):
@@ -94,6 +129,13 @@ def _asked(file: HubFile, who: str) -> Path:
         if type(error).__name__ in HAVE_TRIED:
             raise _missing(file, who, _in_words(error)) from None
         raise _HubFailedError(_in_words(error)) from None
+
+
+def hub_cache() -> str:
+    """The folder of the hub's cache, as HF_HOME and HF_HUB_CACHE set it."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return str(HF_HUB_CACHE)
 
 
 def _missing(file: HubFile, who: str, why: str) -> MissingWeightsError:
