@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check lint docs parity pictures clean
+.PHONY: demo test test-slow coverage check lint docs zensical build parity pictures clean
 
 demo: $(VENV)/ready      ## score clips, fine-tune the mini world, write two pages
 	$(BIN)/rewardkit demo --out demo
@@ -13,6 +13,9 @@ test: lint               ## all checks that take minutes: format, lint, types, t
 
 test-slow: $(VENV)/ready ## the checks that take longer
 	$(BIN)/pytest -m slow
+
+coverage: $(VENV)/ready  ## which lines of the package the fast tests run; less than 90 % is an error
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 check: test docs         ## what must pass before a commit
 
@@ -24,6 +27,12 @@ lint: $(VENV)/ready
 docs: $(VENV)/docs-ready ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
+zensical: $(VENV)/zensical/ready ## build the documentation with Zensical
+	$(VENV)/zensical/bin/zensical build --strict
+
+build: $(VENV)/ready     ## a wheel and an sdist in dist/
+	$(BIN)/python -m hatchling build
+
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
@@ -31,6 +40,11 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 $(VENV)/docs-ready: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+$(VENV)/zensical/ready: $(VENV)/ready
+	$(PYTHON) -m venv $(VENV)/zensical
+	$(VENV)/zensical/bin/python -m pip install --quiet --disable-pip-version-check zensical 'mkdocstrings[python]>=0.28'
 	touch $@
 
 parity: $(VENV)/ready    ## let the official packages score anew and compare; FULL=1: models of full size (10 GB)

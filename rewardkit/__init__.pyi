@@ -1,4 +1,6 @@
 from .bench.pages.report import write_report as write_report
+from .engine.best_of import BestOf as BestOf
+from .engine.best_of import best_of as best_of
 from .engine.create import create_backbone as create_backbone
 from .engine.create import list_backbones as list_backbones
 from .engine.examples import Example as Example
@@ -17,6 +19,9 @@ from .engine.objectives import Ddpo as Ddpo
 from .engine.objectives import Draft as Draft
 from .engine.objectives import RewardGradient as RewardGradient
 from .engine.objectives import RewardWeighted as RewardWeighted
+from .engine.reward_guidance import RewardGuidance as RewardGuidance
+from .engine.sampling_scores import SamplingScore as SamplingScore
+from .engine.sampling_scores import SamplingScores as SamplingScores
 from .engine.settings import FinetuneConfig as FinetuneConfig
 from .errors import (
     BadCheckpointError as BadCheckpointError,

@@ -20,13 +20,13 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 def test_names_do_not_drift() -> None:
     assert " ".join(rewardkit.__all__) == (
-        "All Attenuate BadCheckpointError BadInputError Comparison ConformanceError Ddpo DecoderDiedError Draft "
-        "Equal Every Example FilmShape FinetuneConfig FinetuneResult Finetuning First Fixed FramePlan Generator "
+        "All Attenuate BadCheckpointError BadInputError BestOf Comparison ConformanceError Ddpo DecoderDiedError "
+        "Draft Equal Every Example FilmShape FinetuneConfig FinetuneResult Finetuning First Fixed FramePlan Generator "
         "GuardSettings ImageReward Index Limits LogMeanExp LoraSettings Max Mean Memory Min MissingExtraError "
         "MissingWeightsError Normalised NothingToDoError OutputError OverLimitError Quantile Reward RewardCard "
-        "RewardDetail RewardFailedError RewardGradient RewardWeighted RewardkitError Running ScoreRow ScoreTable "
-        "Segments SoftMin TemporalReward TemporalVideoReward TrimmedMean Uniform UnknownNameError "
-        "UnreadableVideoError UsageError VideoReward WeightedSum compare create_backbone create_image_reward "
-        "create_reward export_lora finetune generate list_backbones list_rewards load_lora merge_rows open_video "
-        "read_video reward_info score_folder write_report write_video"
+        "RewardDetail RewardFailedError RewardGradient RewardGuidance RewardWeighted RewardkitError Running "
+        "SamplingScore SamplingScores ScoreRow ScoreTable Segments SoftMin TemporalReward TemporalVideoReward "
+        "TrimmedMean Uniform UnknownNameError UnreadableVideoError UsageError VideoReward WeightedSum best_of compare "
+        "create_backbone create_image_reward create_reward export_lora finetune generate list_backbones list_rewards "
+        "load_lora merge_rows open_video read_video reward_info score_folder write_report write_video"
     )

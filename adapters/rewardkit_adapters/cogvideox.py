@@ -103,6 +103,10 @@ class CogVideoX(Backbone):
         output: Latents = denoiser(by_frame, timestep=timestep, image_rotary_emb=turned, **embedding).sample
         return output.transpose(1, 2)
 
+    def from_pipeline(self, latents: Tensor, shape: FilmShape) -> Latents:
+        """The pipeline has frames before channels."""
+        return latents.transpose(1, 2)
+
     def latent_shape(self, shape: FilmShape) -> tuple[int, int, int, int]:
         """With the latent before the film, where latents go by pairs; 1.5 knows no places beyond its own sides."""
         channels, frames, height, width = super().latent_shape(shape)

@@ -83,6 +83,11 @@ class LTX(Backbone):
             "mu": calculate_shift(int(np.prod(sides)), *bend.values()),
         }
 
+    def from_pipeline(self, latents: Tensor, shape: FilmShape) -> Latents:
+        """The pipeline has tokens."""
+        size = self.latent_shape(shape)
+        return latents.transpose(1, 2).reshape(len(latents), *size)
+
     def output(self, denoiser: Any, noisy: Latents, level: Level, embedding: Embedding) -> Latents:
         """Latents are tokens there, and are told their places in seconds and pixels."""
         _, _, frames, height, width = noisy.shape

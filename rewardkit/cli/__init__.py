@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+from typing import Annotated
 
 import typer
 
+from rewardkit import __version__
 from rewardkit.cli import (
     benchmark,
     catalog,
@@ -28,7 +30,6 @@ from rewardkit.errors import RewardkitError
 
 app = typer.Typer(
     name="rewardkit",
-    help="Reward models for generated video: score folders of videos, fine-tune generators, compare and report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -42,6 +43,21 @@ for command in COMMANDS:
 app.command("export-lora")(export.export)
 app.command("list")(catalog.list_known)
 app.command("info")(catalog.info)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rewardkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Reward models for generated video: score folders of videos, fine-tune generators, compare and report."""
 
 
 def main() -> None:

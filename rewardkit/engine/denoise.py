@@ -122,7 +122,7 @@ def _step(
     generator: Generator, noisy: Latents, levels: Levels, number: int, words: Words, guidance: Guidance, keep: bool
 ) -> Latents:
     level = level_at(levels, number, noisy)
-    return _below(levels, number, guided_clean(generator, noisy, level, words, guidance, keep), noisy)
+    return below(levels, number, guided_clean(generator, noisy, level, words, guidance, keep), noisy)
 
 
 def _constant_step(
@@ -132,7 +132,7 @@ def _constant_step(
     level = level_at(levels, number, noisy)
     with torch.no_grad():
         clean = guided_clean(generator, noisy, level, words, guidance)
-    return _below(levels, number, _with_constant_output(generator, clean, noisy, level), noisy)
+    return below(levels, number, _with_constant_output(generator, clean, noisy, level), noisy)
 
 
 def _with_constant_output(generator: Generator, clean: Latents, noisy: Latents, level: Level) -> Latents:
@@ -142,7 +142,7 @@ def _with_constant_output(generator: Generator, clean: Latents, noisy: Latents, 
     return clean + passes_through(generator.prediction, level.signal.to(noisy)) * (noisy - noisy.detach())
 
 
-def _below(levels: Levels, number: int, clean: Latents, noisy: Latents) -> Latents:
+def below(levels: Levels, number: int, clean: Latents, noisy: Latents) -> Latents:
     """One step down: the estimates of the film and of the noise, mixed anew."""
     _, signal, noise, signal_below, noise_below = (part[number].to(clean) for part in vars(levels).values())
     below: Latents = signal_below * clean + noise_below * (noisy - signal * clean) / noise

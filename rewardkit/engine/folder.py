@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rewardkit.engine.generate import check_prompts, generate
 from rewardkit.engine.generator import FilmShape, Generator
+from rewardkit.engine.reward_guidance import RewardGuidance
 from rewardkit.engine.trial import film_noise
 from rewardkit.errors import UsageError
 from rewardkit.files import replacing
@@ -31,6 +32,7 @@ def generate_folder(
     lora_from: float = 1.0,
     batch_size: int = 8,
     suffix: str = ".mp4",
+    reward_guidance: RewardGuidance | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Writes one film a prompt and seed into `out`, and gives the manifest with path, prompt and seed.
@@ -44,7 +46,7 @@ def generate_folder(
         out: folder for `0001-a-cat-s0.mp4` and the like, and `prompts.csv`.
         seeds: each makes a film of every prompt.
         fps: frames a second of the files.
-        steps, guidance, shape, lora_strength, lora_from, batch_size: see `generate`.
+        steps, guidance, shape, lora_strength, lora_from, batch_size, reward_guidance: see `generate`.
         suffix: of the files; see `write_video`.
         progress: called with films done and films in all.
 
@@ -72,6 +74,7 @@ def generate_folder(
             lora_strength=lora_strength,
             lora_from=lora_from,
             batch_size=batch_size,
+            reward_guidance=reward_guidance,
         )
         for (name, _, _), film in zip(some, films, strict=True):
             write_video(out / name, film, fps)

@@ -14,6 +14,7 @@ from rewardkit.engine.denoise import Guidance, Words, walk
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.lora import lora_at
 from rewardkit.engine.noise import Latents, Levels, draw_noise
+from rewardkit.engine.reward_guidance import Pull, RewardGuidance, pulled_walk
 from rewardkit.errors import BadInputError, UsageError
 
 
@@ -31,6 +32,7 @@ def generate(
     lora_from: float = 1.0,
     batch_size: int = 8,
     words: Callable[[Sequence[str]], Words] | None = None,
+    reward_guidance: RewardGuidance | None = None,
 ) -> Float[Tensor, "batch frame 3 height width"]:
     """One film a prompt, on the CPU, RGB in [0, 1].
 
@@ -49,6 +51,7 @@ def generate(
         lora_from: the share of the chain, from its end, in which the LoRA is on: 0.5 leaves the first half to the base.
         batch_size: films made at once.
         words: reads prompts, such as a `WordCache`; None lets the generator embed them.
+        reward_guidance: pulls films towards a reward.
 
     Raises:
         BadInputError: no prompts, an empty one, or noise of another shape.
@@ -67,14 +70,21 @@ def generate(
             f"{generator.name} needs noise of {wanted} for {len(prompts)} prompts: got {tuple(noise.shape)}"
         )
     levels = generator.levels(steps, shape)
+    pulled = frozenset() if reward_guidance is None else reward_guidance.chosen(len(levels))
     scale = Guidance(guidance)
     read, made = words or _reader(generator), []
     for start in range(0, len(prompts), batch_size):
-        told = read(prompts[start : start + batch_size])
+        some = prompts[start : start + batch_size]
+        told = read(some)
         latents = noise[start : start + batch_size].to(next(iter(told.empty.values())).device)
-        for part, strength in _stretches(levels, lora_strength, lora_from):
+        for first, part, strength in _stretches(levels, lora_strength, lora_from):
+            chosen = frozenset(number - first for number in pulled if first <= number < first + len(part))
             with lora_at(generator, strength) if strength != 1 else ExitStack():
-                latents = walk(generator, latents, part, told, scale)
+                if reward_guidance is None:
+                    latents = walk(generator, latents, part, told, scale)
+                else:
+                    pull = Pull(reward_guidance, some, shape.frames, chosen)
+                    latents = pulled_walk(generator, latents, part, told, scale, pull)
         made.append(generator.decode(latents).cpu())
     return torch.cat(made)
 
@@ -118,10 +128,11 @@ def _check_numbers(guidance: float | None, lora_strength: float, batch_size: int
         raise UsageError(f"batch_size is at least 1: got {batch_size}")
 
 
-def _stretches(levels: Levels, strength: float, share: float) -> list[tuple[Levels, float]]:
-    """The walk cut where the LoRA sets in."""
+def _stretches(levels: Levels, strength: float, share: float) -> list[tuple[int, Levels, float]]:
+    """The walk cut where the LoRA sets in: the number of each stretch's first step, its levels, the LoRA's strength."""
     if not 0 <= share <= 1:
         raise UsageError(f"lora_from is a share of the chain, 0 to 1: got {share}")
     late = round(share * len(levels))
     early = len(levels) - late
-    return [(part, s) for part, s in ((levels[:early], 0.0), (levels[early:], strength)) if len(part)]
+    cut = ((0, levels[:early], 0.0), (early, levels[early:], strength))
+    return [(first, part, s) for first, part, s in cut if len(part)]

@@ -116,6 +116,10 @@ class Generator(ABC):
     def predict_clean(self, noisy: Latents, level: Level, embedding: Embedding) -> Latents:
         """The denoiser's estimate of the clean latents; guidance is the engine's to apply."""
 
+    def from_pipeline(self, latents: Tensor, shape: FilmShape) -> Latents:
+        """Latents as the backbone's own pipeline holds them, of films of `shape`, as they are here."""
+        return latents
+
     @abstractmethod
     def latent_shape(self, shape: FilmShape) -> tuple[int, int, int, int]:
         """(channel, frame, height, width) of a film's latents.

@@ -119,6 +119,17 @@ def _chain_levels(scheduler: Any, steps: int) -> Levels:
     return Levels(*(part.float() for part in parts))
 
 
+def heading_for(levels: Levels, number: int, start: Latents, end: Latents) -> Latents:
+    """The clean latents that the two ends of a step have in common, whatever solver took it.
+
+    Both are a mixture of one clean film and one noise, which two equations tell; at a level without noise it is the
+    end.
+    """
+    _, signal, noise, signal_below, noise_below = (part[number].to(start) for part in vars(levels).values())
+    clean: Latents = (noise_below * start - noise * end) / (noise_below * signal - noise * signal_below)
+    return clean
+
+
 def corrupt(clean: Latents, levels: Levels, eps: Latents) -> Latents:
     """`clean` at the first of `levels`."""
     return levels.signal[0].to(clean) * clean + levels.noise[0].to(clean) * eps

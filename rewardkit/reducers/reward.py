@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex
@@ -12,12 +12,16 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from rewardkit.errors import BadInputError
+from rewardkit.errors import BadInputError, MissingExtraError
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.rewards.interface import FrozenModel
 from rewardkit.rewards.preprocessing import Way
 
 if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+    from rewardkit.reducers.trainers.ddpo import Scores
+    from rewardkit.reducers.trainers.trl import Load
     from rewardkit.reducers.weighted_sum import WeightedSum
 
 
@@ -158,6 +162,48 @@ class Reward(nn.Module, ABC):
     def truncates(self, prompt: str) -> bool:
         """Whether any model inside cuts `prompt`."""
         return any(model.truncates(prompt) for model in self.models())
+
+    def as_trl(self, load: Load | None = None, prompt_column: str = "prompts") -> Callable[..., list[float | None]]:
+        """A function for `reward_funcs` of TRL's GRPOTrainer and RLOOTrainer: one score a completion.
+
+        TRL takes an `nn.Module` for a text classifier; this is a plain function, named like the reward. The scores of a
+        sum's parts go to its log.
+
+        Args:
+            load: makes a film (frame, 3, height, width) of the text of a completion, such as a prompt written anew;
+                None where it stands for no film, which TRL then leaves out. Without `load`, completions are paths of
+                videos, of which only the planned frames are decoded.
+            prompt_column: the column of the dataset that holds what films should show; `prompts` is what the language
+                model was asked.
+        """
+        from rewardkit.reducers.trainers.trl import trl_function
+
+        return trl_function(self, load, prompt_column)
+
+    def as_ddpo(self, films_at_once: int = 8) -> Callable[..., tuple[Scores, dict[str, Scores]]]:
+        """A function `(images or videos, prompts, metadata) -> (scores, info)` for ddpo-pytorch, flow_grpo, DanceGRPO.
+
+        Tensors are channels first, in [0, 1] or uint8; arrays channels last; lists may hold pictures, films of several
+        lengths, or paths. Both results are float32 arrays; `info` has the scores of a sum's parts. No gradient.
+        """
+        from rewardkit.reducers.trainers.ddpo import ddpo_function
+
+        return ddpo_function(self, films_at_once)
+
+    def as_metric(self, **options: object) -> Metric:
+        """A metric of torchmetrics: `update(films, prompts)`, and `compute()` gives the mean over all processes.
+
+        Args:
+            options: of `torchmetrics.Metric`.
+
+        Raises:
+            MissingExtraError: torchmetrics is not installed.
+        """
+        try:
+            from rewardkit.reducers.trainers.metric import RewardMetric
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("as_metric", "torchmetrics", "metrics") from error
+        return RewardMetric(self, **options)
 
     def __mul__(self, coefficient: float) -> WeightedSum:
         from rewardkit.reducers.weighted_sum import WeightedSum

@@ -1,1 +1,1 @@
-"""The server's side of judges in another process; runs without rewardkit."""
+"""Judges and rewards over HTTP: a file for the server and one for the client, and both run without rewardkit."""

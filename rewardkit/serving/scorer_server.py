@@ -86,25 +86,18 @@ class RefusedError(Exception):
         return Answer(self.status, {"error": str(self)})
 
 
-class Judge:
-    """The function that `FILE.py:FUNCTION` names, and what its file says of itself in `CARD`.
+class Judge(NamedTuple):
+    """What gives scores.
 
-    Raises:
-        BadJudgeError: no such file or function, the file cannot be imported, or its CARD cannot be read.
+    Attributes:
+        name: for errors.
+        function: from videos and prompts to one number a video.
+        card: what it says of itself, with PROTOCOL as `protocol`.
     """
 
-    def __init__(self, name: str) -> None:
-        path, _, function = name.rpartition(":")
-        file = Path(path).resolve()
-        if file.suffix != ".py" or not file.is_file():
-            raise BadJudgeError(f"the judge {name!r} is no file: write FILE.py:FUNCTION, as in my_judge.py:score")
-        module = _import_file(file)
-        self.name = f"{file.name}:{function}"
-        score = getattr(module, function, None)
-        if not callable(score):
-            raise BadJudgeError(f"{file} has no function called {function!r}")
-        self.function: Callable[..., Iterable[float]] = score
-        self.card = _card(file, getattr(module, "CARD", {}))
+    name: str
+    function: Callable[..., Iterable[float]]
+    card: dict[str, Any]
 
     def scores(self, videos: Sequence[Sequence[memoryview]], prompts: Sequence[str] | None) -> list[float]:
         """One finite number a video.
@@ -123,6 +116,23 @@ class Judge:
             if not math.isfinite(score):
                 raise RefusedError(500, f"{self.name} gave {score} where a finite number is expected")
         return given
+
+
+def load_judge(name: str) -> Judge:
+    """The function that `FILE.py:FUNCTION` names, and what its file says of itself in `CARD`.
+
+    Raises:
+        BadJudgeError: no such file or function, the file cannot be imported, or its CARD cannot be read.
+    """
+    path, _, function = name.rpartition(":")
+    file = Path(path).resolve()
+    if file.suffix != ".py" or not file.is_file():
+        raise BadJudgeError(f"the judge {name!r} is no file: write FILE.py:FUNCTION, as in my_judge.py:score")
+    module = _import_file(file)
+    score = getattr(module, function, None)
+    if not callable(score):
+        raise BadJudgeError(f"{file} has no function called {function!r}")
+    return Judge(f"{file.name}:{function}", score, _card(file, getattr(module, "CARD", {})))
 
 
 def read_token() -> str | None:
@@ -443,11 +453,11 @@ def address(server: HTTPServer) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(judge: str, host: str = HOST, port: int = PORT) -> int:
+def serve(judge: str, host: str = HOST, port: int = PORT, load: Callable[[str], Judge] = load_judge) -> int:
     """Serves until Ctrl-C; the exit code: 0, or 2 where the judge cannot be loaded or the address not be had."""
     try:
         token = token_for(host)  # before minutes go by in which a judge is loaded
-        with make_server(Judge(judge), host, port) as server:
+        with make_server(load(judge), host, port) as server:
             _say(
                 f"{judge} answers at {address(server)}; {f'it asks for {TOKEN}; ' if token else ''}stop it with Ctrl-C"
             )

@@ -43,7 +43,9 @@ def noise(backbone: Backbone, shape: FilmShape, batch: int = 2, seed: int = 1) -
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
-def film_of_pipeline(pipeline: Any, name: str, start: Tensor, shape: FilmShape, scale: float = SCALE) -> Tensor:
+def film_of_pipeline(
+    pipeline: Any, name: str, start: Tensor, shape: FilmShape, scale: float = SCALE, **more: object
+) -> Tensor:
     """By diffusers alone, from the same noise and prompts."""
     told: dict[str, Any] = {"prompt": PROMPTS[: len(start)], "num_inference_steps": STEPS, "output_type": "pt"}
     told |= {"guidance_scale": scale, "latents": start, "height": shape.height, "width": shape.width}
@@ -58,7 +60,7 @@ def film_of_pipeline(pipeline: Any, name: str, start: Tensor, shape: FilmShape, 
         told |= {"negative_prompt": "", "true_cfg_scale": scale, "guidance_scale": 1.0}
     if name == "modelscope":
         del told["height"], told["width"]
-    film: Tensor = pipeline(**told).frames
+    film: Tensor = pipeline(**told, **more).frames
     return film
 
 

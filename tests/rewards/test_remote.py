@@ -174,7 +174,7 @@ def test_what_does_not_answer_as_a_judge_is_an_error_in_use(answer: tuple[int, b
     ("answer", "sentence"),
     [
         ((200, b"oops"), "does not answer in JSON"),
-        ((200, b'{"protocol": 1}'), "remote must give 2 finite numbers, one a video: it gave None"),
+        ((200, b'{"protocol": 1}'), "must give 2 finite numbers, one a video: it gave None"),
         ((200, b'{"scores": [1.0]}'), r"it gave \[1.0\]"),
         ((200, b'{"scores": [1.0, NaN]}'), r"it gave \[1.0, nan\]"),
         ((200, b'{"scores": [1.0, 1e39]}'), r"it gave \[1.0, 1e\+39\]"),

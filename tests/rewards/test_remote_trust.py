@@ -17,8 +17,8 @@ import torch
 
 import rewardkit as rk
 from rewardkit.errors import RewardFailedError, UsageError
-from rewardkit.rewards import remote
 from rewardkit.rewards.remote import RemoteReward
+from rewardkit.serving import scorer_client
 from tests.serving.judging import DIGEST, answering, judge_file, running, serving
 
 SECRET = "a-token-of-the-tests-8d1f0c"
@@ -85,7 +85,7 @@ def test_no_redirect_is_followed(status: int) -> None:
     with recording(lambda _: (200, {}, json.dumps(CARD).encode())) as (elsewhere, seen):
         with (
             recording(lambda _: (status, {"Location": f"{elsewhere}/card"}, b"")) as (url, _),
-            pytest.raises(UsageError, match=rf"{url} sends elsewhere \({status}\), where remote does not follow"),
+            pytest.raises(UsageError, match=rf"{url} sends elsewhere \({status}\), where nobody follows"),
         ):
             RemoteReward(url)
         assert seen == [], "neither the token nor a video goes to another address"
@@ -120,7 +120,7 @@ def test_a_token_that_cannot_be_sent_is_said_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("REWARDKIT_TOKEN", "two words\r\nX-Evil: 1")
     with (
         recording(lambda _: (200, {}, b"{}")) as (url, seen),
-        pytest.raises(UsageError, match=rf"remote cannot ask {url}: REWARDKIT_TOKEN needs 16 to 1024 visible"),
+        pytest.raises(UsageError, match=r"no judge to ask: REWARDKIT_TOKEN can only be sent if it is visible"),
     ):
         RemoteReward(url)
     assert seen == []
@@ -173,7 +173,7 @@ def test_what_an_address_cannot_have_is_not_dropped(url: str) -> None:
 
 
 def test_an_answer_has_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "LARGEST_ANSWER", 1000)
+    monkeypatch.setattr(scorer_client, "LARGEST_ANSWER", 1000)
     for spare, much in ((0, False), (1, True)):
         body = json.dumps(CARD).encode().ljust(1000 + spare)
         with answering((200, body)) as url:

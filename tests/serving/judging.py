@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
-from rewardkit.serving.scorer_server import Judge, address, make_server
+from rewardkit.serving.scorer_server import address, load_judge, make_server
 
 DIGEST = """
 import hashlib
@@ -64,7 +64,7 @@ def judge_file(folder: Path, code: str, name: str = "my_judge.py") -> Path:
 @contextmanager
 def serving(file: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """Where `score` of the file answers."""
-    with running(make_server(Judge(f"{file}:score"), host, 0)) as url:
+    with running(make_server(load_judge(f"{file}:score"), host, 0)) as url:
         yield url
 
 

@@ -56,7 +56,7 @@ def test_a_host_that_others_reach_is_refused_without_a_token_before_the_judge_is
 
 def test_a_server_made_in_python_is_refused_too(judge: Path) -> None:
     with pytest.raises(BadTokenError, match="set REWARDKIT_TOKEN to a secret"):
-        scorer_server.make_server(scorer_server.Judge(f"{judge}:score"), "0.0.0.0", 0)
+        scorer_server.make_server(scorer_server.load_judge(f"{judge}:score"), "0.0.0.0", 0)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])

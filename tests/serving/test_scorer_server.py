@@ -13,7 +13,7 @@ import pytest
 
 from rewardkit.cli import main
 from rewardkit.serving import scorer_server
-from rewardkit.serving.scorer_server import BadJudgeError, Judge, address, make_server
+from rewardkit.serving.scorer_server import BadJudgeError, address, load_judge, make_server
 from tests.serving.judging import BRIGHTNESS_AND_LETTERS, DIGEST, GREY, REQUEST, ask, judge_file, serving
 
 FILE = Path(scorer_server.__file__)
@@ -149,7 +149,7 @@ loaded = threading.get_ident()
 def score(videos, prompts):
     return [threading.get_ident() == loaded] * len(videos)
 """
-    server = make_server(Judge(f"{judge_file(tmp_path, code)}:score"), port=0)
+    server = make_server(load_judge(f"{judge_file(tmp_path, code)}:score"), port=0)
     with server, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, address(server), "/score", REQUEST)
         asked.add_done_callback(lambda _: server.shutdown())
@@ -196,13 +196,13 @@ def test_a_judge_that_fails_is_named_in_one_sentence(
 )
 def test_a_judge_that_cannot_be_loaded_is_said_so(code: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(BadJudgeError, match=sentence):
-        Judge(f"{judge_file(tmp_path, code)}:score")
+        load_judge(f"{judge_file(tmp_path, code)}:score")
 
 
 @pytest.mark.parametrize("name", ["missing.py:score", "my_judge:score", "my_judge.py", ":score", ""])
 def test_what_names_no_file_is_said_so(name: str) -> None:
     with pytest.raises(BadJudgeError, match=r"write FILE.py:FUNCTION"):
-        Judge(name)
+        load_judge(name)
 
 
 def test_a_taken_port_and_a_missing_judge_exit_with_2(

@@ -1,0 +1,1 @@
+"""A reward as other people's trainers call it: TRL's reward functions, DDPO's, a metric of torchmetrics."""
