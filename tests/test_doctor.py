@@ -76,7 +76,7 @@ def test_it_loads_nothing_heavy_before_a_check_is_made() -> None:
 
 def test_every_extra_says_what_it_is_for() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(extras) - {"dev", "docs", "fuzz", "torchcodec"} <= set(software.EXTRAS)  # the last: nothing uses it yet
+    assert set(extras) - {"dev", "docs", "fuzz"} == set(software.EXTRAS)
 
 
 @pytest.mark.slow

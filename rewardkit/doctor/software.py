@@ -20,7 +20,7 @@ EXTRAS = {
     "report": "figures of benchmarks as PNG and SVG",
     "parquet": "rows as Parquet",
     "ray": "scoring on many machines",
-    "vlm": "the rewards hpsv3 and videoreward",
+    "metrics": "rewards as metrics of torchmetrics",
     "s3": "videos and rows in s3:// stores",
     "gs": "videos and rows in gs:// stores",
 }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+from writing.tables import as_table, result
+
 CALLS = {"hpsv2.1": "hpsv2.score", "imagereward": "ImageReward.score"}
 MODELS = {"miniworld": "mini world", "wan": "Wan", "cogvideox": "CogVideoX", "modelscope": "ModelScope"}
 WAYS = {
@@ -22,18 +21,6 @@ WAYS = {
     "kl": "ours, distance to the base model",
     "kl second model": "the same by a second denoiser",
 }
-
-
-def result(name: str) -> Any:
-    """What a script recorded; None where it has not run."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def as_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """In Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 def speed_tables() -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from speed_tables import as_table, result
+from writing.tables import as_table, result
 
 NOT_RUN = "Not run.\n"
 ENGINES = {
