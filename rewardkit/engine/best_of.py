@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,6 @@ def best_of(
         raise UsageError("best_of needs at least one seed")
     shape = shape or generator.default_shape
     size = generator.latent_shape(shape)
-    device = next(iter(generator.embed([""]).values())).device
     scores = torch.full((len(prompts), len(seeds)), -torch.inf)
     best: list[Tensor | None] = [None] * len(prompts)
     wanted = [(number, place) for number in range(len(prompts)) for place in range(len(seeds))]
@@ -87,8 +87,8 @@ def best_of(
         )  # fmt: skip
         for film, prompt, (number, place) in zip(films, told, some, strict=True):
             random = seeded("best of", prompt, seeds[place])
-            score = float(reward(film[None].to(device), [prompt], generator=random))
-            if not torch.isfinite(torch.tensor(score)):
+            score = float(reward(reward.bring(film[None]), [prompt], generator=random))
+            if not math.isfinite(score):
                 raise RewardFailedError(f"{reward.name} gave {score} for {prompt!r}, seed {seeds[place]}")
             if score > float(scores[number].max()):
                 best[number] = film

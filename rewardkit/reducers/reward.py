@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -158,6 +159,11 @@ class Reward(nn.Module, ABC):
     def differentiable(self) -> bool:
         """Whether gradient flows from the score to the pixels."""
         return all(model.card.differentiable for model in self.models())
+
+    def bring(self, pixels: Tensor) -> Tensor:
+        """Pixels on the device of its weights; for a reward without any, where they are."""
+        weights = next(chain(self.parameters(), self.buffers()), None)
+        return pixels if weights is None else pixels.to(weights.device)
 
     def truncates(self, prompt: str) -> bool:
         """Whether any model inside cuts `prompt`."""

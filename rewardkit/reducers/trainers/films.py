@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -87,13 +86,11 @@ def score_films(
     """
     if prompts is not None and len(prompts) != len(films):
         raise BadInputError(f"{reward.name} needs one prompt per film: got {len(prompts)} prompts, {len(films)} films")
-    weights = next(chain(reward.parameters(), reward.buffers()), None)  # without any, films stay where they are
     scores: list[Tensor] = []
     parts: dict[str, list[Tensor]] = {}
     for start, plans, frames in _batches(reward, films, films_at_once):
         told = None if prompts is None else list(prompts[start : start + len(plans)])
-        pixels = torch.stack(frames) if weights is None else torch.stack(frames).to(weights.device)
-        detail = reward.detail(pixels, told, plan=FramePlan.stack(plans)).cpu()
+        detail = reward.detail(reward.bring(torch.stack(frames)), told, plan=FramePlan.stack(plans)).cpu()
         scores.append(detail.score)
         for name, part in detail.parts.items():
             parts.setdefault(name, []).append(part.score)
