@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow coverage check lint docs zensical build parity pictures clean
+.PHONY: demo test test-slow test-cuda coverage check lint docs zensical build parity pictures clean
 
 demo: $(VENV)/ready      ## score clips, fine-tune the mini world, write two pages
 	$(BIN)/rewardkit demo --out demo
@@ -13,6 +13,9 @@ test: lint               ## all checks that take minutes: format, lint, types, t
 
 test-slow: $(VENV)/ready ## the checks that take longer
 	$(BIN)/pytest -m slow
+
+test-cuda: $(VENV)/ready ## whether a GPU gives what the processor gives
+	$(BIN)/pytest -m cuda
 
 coverage: $(VENV)/ready  ## which lines of the package the fast tests run; less than 90 % is an error
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90

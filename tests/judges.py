@@ -37,7 +37,7 @@ class PromptLength(rk.ImageReward):
     def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
         assert prompts is not None
         assert len(prompts) == len(images)
-        return images.mean(dim=(1, 2, 3)) + torch.tensor([float(len(prompt)) for prompt in prompts])
+        return images.mean(dim=(1, 2, 3)) + torch.tensor([float(len(p)) for p in prompts], device=images.device)
 
 
 class LastMinusFirst(rk.TemporalReward):

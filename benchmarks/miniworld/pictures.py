@@ -16,7 +16,7 @@ from rewardkit.miniworld.renderer import draw
 from rewardkit.miniworld.spoiling import spoil
 from rewardkit.miniworld.truth import COLOURS, QUALITIES, SHAPES, Truth, sample_truths
 
-Pictures = Float[NDArray[np.float64], "picture size size 3"]
+Pictures = Float[np.ndarray, "picture size size 3"]
 Change = Callable[[Pictures, np.random.Generator], Pictures]
 
 
@@ -95,7 +95,7 @@ done, relatively: what blur does is the hardest to see."""
 BADNESS, OFTEN = np.array([numbers for _, *numbers in CHANGES.values()]).T
 
 
-def draw_strengths(count: int, random: np.random.Generator) -> Float[NDArray[np.float64], "picture change"]:
+def draw_strengths(count: int, random: np.random.Generator) -> Float[np.ndarray, "picture change"]:
     """How strongly each change is applied to each picture: mostly one, sometimes a little of a second, or none."""
     rows = np.arange(count)
     strengths = np.zeros((count, len(CHANGES)))
@@ -107,7 +107,7 @@ def draw_strengths(count: int, random: np.random.Generator) -> Float[NDArray[np.
 
 
 def damaged(
-    pictures: Pictures, strengths: Float[NDArray[np.float64], "picture change"], random: np.random.Generator
+    pictures: Pictures, strengths: Float[np.ndarray, "picture change"], random: np.random.Generator
 ) -> Pictures:
     """Every picture blended with its changed self, one change after the other."""
     for strength, (change, *_) in zip(strengths.T, CHANGES.values(), strict=True):

@@ -16,7 +16,7 @@ from rewardkit.miniworld.renderer import coverage
 from rewardkit.miniworld.spoiling import mark
 from rewardkit.miniworld.truth import COLOURS, DIRECTIONS, DISTANCE, RGB, SHAPES, Colour, Direction, Shape, Speed, Truth
 
-Picture = Float[NDArray[np.float64], "size size"]
+Picture = Float[np.ndarray, "size size"]
 _BETWEEN_SPEEDS = sum(DISTANCE.values()) / 2
 _NEIGHBOURHOOD = 5  # pixels of 32, over which the watermark's surroundings are averaged
 
@@ -82,7 +82,7 @@ def _centre(strength: Picture) -> NDArray[np.float64]:
     return np.asarray([(strength.sum(axis=0) * place).sum() / total, (strength.sum(axis=1) * place).sum() / total])
 
 
-def _way(places: Float[NDArray[np.float64], "frame 2"]) -> NDArray[np.float64]:
+def _way(places: Float[np.ndarray, "frame 2"]) -> NDArray[np.float64]:
     """From first frame to last, along the straight line that fits all of them."""
     time = np.linspace(-0.5, 0.5, len(places))
     return np.asarray(time @ places / (time @ time))

@@ -40,7 +40,7 @@ def draw(truth: Truth, num_frames: int = 8, size: int = 32, seed: int = 0) -> Fl
     return torch.from_numpy(levels).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
-def centres(truth: Truth, num_frames: int = 8, seed: int = 0) -> Float[NDArray[np.float64], "frame 2"]:
+def centres(truth: Truth, num_frames: int = 8, seed: int = 0) -> Float[np.ndarray, "frame 2"]:
     """Where the shape's centre of mass is in each frame: (x, y) from the upper left, in picture sides.
 
     The whole way, from first to last frame, lies so that the shape never leaves the picture. It begins at the side
@@ -57,7 +57,7 @@ def centres(truth: Truth, num_frames: int = 8, seed: int = 0) -> Float[NDArray[n
     return np.asarray(start + np.linspace(0, 1, num_frames)[:, None] * way)
 
 
-def _background(size: int, random: np.random.Generator) -> Float[NDArray[np.float64], "size size 3"]:
+def _background(size: int, random: np.random.Generator) -> Float[np.ndarray, "size size 3"]:
     """A dim, almost grey tone, plain or with a gentle pattern of three soft waves that does not move."""
     random.random(2)  # the start, which `centres` reads from the same stream
     tone = random.uniform(0.15, 0.4) + random.uniform(-0.03, 0.03, size=3)
@@ -70,9 +70,7 @@ def _background(size: int, random: np.random.Generator) -> Float[NDArray[np.floa
     return np.asarray(tone + depth / 3 * waves[:, :, None])
 
 
-def coverage(
-    shape: Shape, places: Float[NDArray[np.float64], "frame 2"], size: int
-) -> Float[NDArray[np.float64], "frame size size"]:
+def coverage(shape: Shape, places: Float[np.ndarray, "frame 2"], size: int) -> Float[np.ndarray, "frame size size"]:
     """How much of each pixel the shape covers, from the distance of its middle to the shape's edge."""
     place = (np.arange(size) + 0.5) / size
     x = (place[None, None, :] - places[:, 0, None, None]) / _RADIUS

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from rewardkit.miniworld.truth import Quality
 
-Film = Float[NDArray[np.float64], "frame size size 3"]
+Film = Float[np.ndarray, "frame size size 3"]
 
 _CONTRAST_LEFT = 0.3
 _GREY = 0.65
@@ -76,7 +75,7 @@ def _darken(film: Film, random: np.random.Generator) -> Film:
     return film * _DARKENING
 
 
-def mark(size: int) -> Float[NDArray[np.float64], "size size"]:
+def mark(size: int) -> Float[np.ndarray, "size size"]:
     """How much of each pixel the watermark's letters cover: a 32 x 32 stencil, resized by exact areas."""
     tile = np.array([[letter == "#" for letter in line] for line in _MARK.split()], dtype=float)
     stencil = np.tile(tile, (2, 2))

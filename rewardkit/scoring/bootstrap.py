@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 Interval = tuple[float, float]
 Clusters = Sequence[str] | Sequence[int] | NDArray[np.str_] | NDArray[np.int_]
 """What belongs together, such as the prompt of each item."""
-Items = Int[NDArray[np.intp], " drawn"]
+Items = Int[np.ndarray, " drawn"]
 """Positions of items, some more than once."""
 
 _DRAWN_AT_ONCE = 2_000_000
 
 
 def bootstrap_interval(
-    values: Float[NDArray[np.float64], " value"], *, seed: int = 0, resamples: int = 10_000
+    values: Float[np.ndarray, " value"], *, seed: int = 0, resamples: int = 10_000
 ) -> Interval | None:
     """The expanded 95 % percentile interval of the mean; None for a single value. Takes 40 MB at most.
 
@@ -81,13 +81,13 @@ def cluster_bootstrap(
     return None if 2 * len(defined) < resamples else _expanded_interval(defined, count)
 
 
-def _stretches(starts: Int[NDArray[np.intp], " stretch"], sizes: Int[NDArray[np.intp], " stretch"]) -> Items:
+def _stretches(starts: Int[np.ndarray, " stretch"], sizes: Int[np.ndarray, " stretch"]) -> Items:
     """start, start + 1, ... of each stretch, one after the other."""
     ends = np.cumsum(sizes)
     return np.repeat(starts - ends + sizes, sizes) + np.arange(ends[-1])
 
 
-def _expanded_interval(found: Float[NDArray[np.float64], " resample"], count: int) -> Interval:
+def _expanded_interval(found: Float[np.ndarray, " resample"], count: int) -> Interval:
     from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]
 
     # resampling knows a spread smaller by sqrt((count - 1) / count), and takes it for the true one, as the t does not

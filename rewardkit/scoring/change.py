@@ -9,7 +9,6 @@ from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rewardkit.scoring.bootstrap import Interval, bootstrap_interval
@@ -109,7 +108,7 @@ def win_rate_interval(wins: int, ties: int, losses: int) -> Interval | None:
     return low, high
 
 
-def _relative(scores: Float[NDArray[np.float64], "pair 2"]) -> float | None:
+def _relative(scores: Float[np.ndarray, "pair 2"]) -> float | None:
     mean_before, mean_after = scores.mean(axis=0)
     one_sign = (scores >= 0).all() or (scores <= 0).all()
     return float((mean_after - mean_before) / abs(mean_before)) if one_sign and mean_before else None

@@ -96,7 +96,7 @@ def test_activations_are_recomputed_rather_than_kept(name: str, monkeypatch: pyt
 
     for module in ("torch.utils.checkpoint", "open_clip.transformer", "rewardkit.rewards.towers.recompute"):
         monkeypatch.setattr(f"{module}.checkpoint", keeping)
-    assert recomputing < 0.8 * kept_for_the_way_back(reward)  # of two layers; of thirty it is a few per cent
+    assert recomputing < 0.85 * kept_for_the_way_back(reward)  # of two layers; of thirty it is a few per cent
 
 
 @each_reward

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from rewardkit.bench.films.filming import FilmSet, Key
 from rewardkit.bench.pages.thumbnails import spread_over
@@ -73,7 +72,7 @@ def film_diversity(films: FilmSet) -> dict[str, float]:
     return found
 
 
-def _some_frames(path: Path) -> Float[NDArray[np.float32], "frame 3 height width"] | None:
+def _some_frames(path: Path) -> Float[np.ndarray, "frame 3 height width"] | None:
     """None of a film that cannot be read, as its rows say."""
     try:
         with open_video(path) as video:

@@ -15,8 +15,8 @@ from rewardkit.bench.result import Estimate
 from rewardkit.errors import BadInputError
 from rewardkit.scoring.bootstrap import Clusters, Items, cluster_bootstrap
 
-Values = Float[NDArray[np.float64], " video"]
-Preferences = Int[NDArray[np.int_], " pair"]
+Values = Float[np.ndarray, " video"]
+Preferences = Int[np.ndarray, " pair"]
 
 _FEWEST = 3  # two videos rank alike or inversely, whatever they are
 
@@ -30,9 +30,9 @@ class RatingPairs:
         preferred: 1 where the first is rated higher, -1 where the second is, 0 where both are equal.
     """
 
-    first: Int[NDArray[np.intp], " pair"]
-    second: Int[NDArray[np.intp], " pair"]
-    preferred: Int[NDArray[np.int_], " pair"]
+    first: Int[np.ndarray, " pair"]
+    second: Int[np.ndarray, " pair"]
+    preferred: Int[np.ndarray, " pair"]
 
 
 class PairwiseAccuracy(BaseModel):
@@ -83,8 +83,8 @@ def pairs_from_ratings(ratings: Values, prompts: Clusters) -> RatingPairs:
 
 
 def pairwise_accuracy(
-    differences: Float[NDArray[np.float64], " pair"],
-    preferred: Int[NDArray[np.int_], " pair"],
+    differences: Float[np.ndarray, " pair"],
+    preferred: Int[np.ndarray, " pair"],
     clusters: Clusters,
     *,
     seed: int = 0,

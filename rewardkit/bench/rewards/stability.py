@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from rewardkit.bench.result import Cell, Column, Estimate, Heat, Table
 from rewardkit.bench.rewards.agreement import correlation, rank_change
 from rewardkit.bench.rewards.scores import CODED, Found, Scores
 
-Values = Float[NDArray[np.float64], " video"]
+Values = Float[np.ndarray, " video"]
 
 
 class Stability:
