@@ -45,6 +45,7 @@ def generate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Of the weights: auto, float32, bfloat16, float16.")] = "auto",
     memory: Annotated[str, typer.Option(help="To save: low, auto, fast; see Memory.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget the films in --out.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a film of each prompt and seed. Runs again from where it stopped."""
@@ -76,11 +77,12 @@ def generate(
         manifest = generate_folder(
             generator, list(dict.fromkeys(said)), out, seeds=range(seeds), fps=fps, steps=steps, guidance=guidance,
             shape=shape, lora_strength=lora_strength, lora_from=lora_from, batch_size=batch_size,
-            reward_guidance=guiding, progress=show,
+            reward_guidance=guiding, overwrite=overwrite, progress=show,
         )  # fmt: skip
         if judge is not None:
-            manifest = write_best(manifest, judge)
+            manifest = write_best(manifest, judge, overwrite)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; finished films are in {out}; run the same command to go on", err=True)
+        again = "run the same command without --overwrite" if overwrite else "run the same command"
+        typer.echo(f"interrupted; finished films are in {out}; {again} to go on", err=True)
         raise typer.Exit(130) from None
     typer.echo(manifest)

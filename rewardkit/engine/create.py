@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -52,4 +53,6 @@ def create_backbone(
     own = made.default_dtype if where.type == "cuda" else torch.float32
     generator = made.load(place, own if dtype == "auto" else choose_dtype(dtype))
     generator.place(where, memory)
+    if model is not None:
+        generator.loaded_from = os.path.realpath(model) if os.path.exists(model) else place
     return generator

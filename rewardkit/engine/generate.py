@@ -58,7 +58,7 @@ def generate(
         UsageError: numbers that make no sense.
     """
     check_prompts(prompts)
-    _check_numbers(guidance, lora_strength, batch_size)
+    check_numbers(guidance, lora_strength, lora_from, batch_size)
     shape = shape or generator.default_shape
     size = generator.latent_shape(shape)
     if noise is None:
@@ -119,19 +119,24 @@ def check_prompts(prompts: Sequence[str]) -> None:
         raise BadInputError(f"prompt {blank[0] + 1} of {len(prompts)} is empty: leave it out or write one")
 
 
-def _check_numbers(guidance: float | None, lora_strength: float, batch_size: int) -> None:
+def check_numbers(guidance: float | None, lora_strength: float, lora_from: float, batch_size: int) -> None:
+    """Refuses numbers that `generate` cannot take.
+
+    Raises:
+        UsageError: one makes no sense.
+    """
     if guidance is not None and not 0 <= guidance < math.inf:
         raise UsageError(f"guidance is 0 or more: got {guidance}")
     if not math.isfinite(lora_strength):
         raise UsageError(f"lora_strength is a finite number: got {lora_strength}")
+    if not 0 <= lora_from <= 1:
+        raise UsageError(f"lora_from is a share of the chain, 0 to 1: got {lora_from}")
     if batch_size < 1:
         raise UsageError(f"batch_size is at least 1: got {batch_size}")
 
 
 def _stretches(levels: Levels, strength: float, share: float) -> list[tuple[int, Levels, float]]:
     """The walk cut where the LoRA sets in: the number of each stretch's first step, its levels, the LoRA's strength."""
-    if not 0 <= share <= 1:
-        raise UsageError(f"lora_from is a share of the chain, 0 to 1: got {share}")
     late = round(share * len(levels))
     early = len(levels) - late
     cut = ((0, levels[:early], 0.0), (early, levels[early:], strength))

@@ -44,6 +44,7 @@ class Generator(ABC):
 
     Attributes:
         name: of the backbone.
+        loaded_from: a folder or a hub id; None where it brings its own model, or was made by hand.
         default_shape: of the films that it was trained for.
         default_guidance: scale of guidance that its authors use; 1 is none.
         default_model: what is loaded where no model is given; None is nothing.
@@ -59,6 +60,7 @@ class Generator(ABC):
     default_guidance: ClassVar[float]
     default_model: ClassVar[str | None] = None
     default_dtype: ClassVar[torch.dtype] = torch.float32
+    loaded_from: str | None = None
     default_shape: FilmShape
     prediction: Prediction = "epsilon"
     guidance: Literal["two passes", "embedded"] = "two passes"

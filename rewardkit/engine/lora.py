@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,17 @@ def lora_weights(generator: Generator) -> dict[str, nn.Parameter]:
         for name, weight in denoiser.named_parameters()
         if ".lora_" in name
     }
+
+
+def lora_digest(generator: Generator) -> str | None:
+    """16 hex digits that tell a LoRA from others, by its weights and how much they count; None without one."""
+    weights = lora_weights(generator)
+    if not weights:
+        return None
+    digest = hashlib.sha256(str([layer.scaling[ADAPTER] for layer in _all_layers(generator)]).encode())
+    for name, weight in weights.items():
+        digest.update(name.encode() + weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()

@@ -103,13 +103,15 @@ def test_what_is_made_is_not_made_again_and_another_model_is_refused(tmp_path: P
     again = run(asked, tmp_path / "out")
     assert [path.stat().st_mtime_ns for path in films][1:] == stamps[1:]
     assert again.sections[0] == first.sections[0]
-    with pytest.raises(UsageError, match=r"holds films made otherwise \(guidance differ\): take another --out"):
+    with pytest.raises(
+        UsageError, match=r"holds films made with guidance 3\.0, not with guidance 2\.0: take another --out"
+    ):
         run(suite(tmp_path, [{"name": "toy", "guidance": 2.0, **TOY}]), tmp_path / "out")
 
 
 def test_another_guidance_of_all_films_is_refused_too(tmp_path: Path) -> None:
     run(suite(tmp_path, [{"name": "toy", **TOY}]), tmp_path / "out")
-    with pytest.raises(UsageError, match=r"holds films made otherwise \(guidance differ\)"):
+    with pytest.raises(UsageError, match=r"holds films made with guidance 3\.0, not with guidance 6\.0"):
         run(suite(tmp_path, [{"name": "toy", **TOY}], films={"guidance": 6.0}), tmp_path / "out")
 
 

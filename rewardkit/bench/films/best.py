@@ -14,16 +14,19 @@ from rewardkit.scoring.folder import score_folder
 SCORES, BEST = "scores.jsonl", "best.csv"
 
 
-def write_best(manifest: Path, reward: Reward) -> Path:
+def write_best(manifest: Path, reward: Reward, overwrite: bool = False) -> Path:
     """Scores the films of a manifest into `scores.jsonl` beside it, and writes a manifest of the best of each prompt.
 
-    Rows that are there already are not made again. Of equal films the first counts.
+    Rows that are there already are not made again unless told to `overwrite` them. Of equal films the first counts.
 
     Raises:
+        OutputError: the rows are another reward's.
         RewardFailedError: a film has no score, so that nobody knows whether it is the best.
     """
     films = read_films(manifest)
-    table = score_folder(list(films.keys), reward, prompts=manifest, out=manifest.with_name(SCORES))
+    table = score_folder(
+        list(films.keys), reward, prompts=manifest, out=manifest.with_name(SCORES), overwrite=overwrite
+    )
     best: dict[str, tuple[float, str, str]] = {}
     for row in table:
         prompt, seed = films.keys[Path(row.path).absolute()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -119,13 +118,11 @@ def _filmed(
     lora = _bundled() if entry.lora == BUNDLED else entry.lora
     if lora is not None:
         load_lora(generator, lora)
-    made_by = entry.model_dump(mode="json", include={"backbone", "model", "dtype", "lora_strength"})
     made = make_films(
         generator,
         prompts,
         films,
         folder,
-        made_by | {"lora": None if lora is None else _digest(lora)},
         lora_strength=entry.lora_strength,
         guidance=entry.guidance,
         progress=note,
@@ -140,11 +137,6 @@ def _check_lora(lora: Path) -> None:
 
 def _bundled() -> Path:
     return Path(rewardkit.miniworld.__file__).parent / "weights" / "lora"
-
-
-def _digest(lora: Path) -> str:
-    path = lora / FILE if lora.is_dir() else lora
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def film_rows(

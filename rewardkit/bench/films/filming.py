@@ -16,11 +16,10 @@ from rewardkit.bench.suites import Films
 from rewardkit.engine.folder import generate_folder
 from rewardkit.engine.generator import Generator
 from rewardkit.errors import NothingToDoError, UsageError
-from rewardkit.files import replacing
 from rewardkit.miniworld.prompts import judged_truths
 from rewardkit.miniworld.truth import caption
 
-COST, CLAIM = "cost.jsonl", "films.json"
+COST = "cost.jsonl"
 _MINIWORLD_EACH, _MINIWORLD_MOST = 8, 24
 ALL = "all"
 """Stands for all splits together."""
@@ -85,7 +84,6 @@ def make_films(
     prompts: Sequence[str],
     films: Films,
     folder: Path,
-    made_by: Mapping[str, object],
     *,
     lora_strength: float = 1.0,
     guidance: float | None = None,
@@ -94,11 +92,8 @@ def make_films(
     """Films of all prompts and seeds in `folder`, made where they are not there yet.
 
     Raises:
-        UsageError: the folder holds films that were `made_by` something else.
+        UsageError: the folder holds films that were made otherwise.
     """
-    scale = films.guidance if guidance is None else guidance
-    alike = films.model_dump(mode="json", exclude={"prompts", "each", "film_seeds", "batch_size", "guidance"})
-    _claim(folder, {**alike, **made_by, "guidance": scale})
     meter = _Meter(folder / COST, generator, progress)
     manifest = generate_folder(
         generator,
@@ -107,7 +102,7 @@ def make_films(
         seeds=films.film_seeds,
         fps=films.fps,
         steps=films.steps,
-        guidance=scale,
+        guidance=films.guidance if guidance is None else guidance,
         shape=generator.default_shape.but(films.frames, films.height, films.width),
         lora_strength=lora_strength,
         batch_size=films.batch_size,
@@ -174,16 +169,3 @@ def read_films(manifest: Path) -> FilmSet:
     if not keys:
         raise NothingToDoError(f"no films in {manifest}")
     return FilmSet(manifest, keys)
-
-
-def _claim(folder: Path, facts: Mapping[str, object]) -> None:
-    path = folder / CLAIM
-    wanted = json.loads(json.dumps(facts, default=str))
-    if not path.is_file():
-        with replacing(path) as draft:
-            draft.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-        return
-    known = json.loads(path.read_text(encoding="utf-8"))
-    differ = [name for name in wanted if known.get(name) != wanted[name]]
-    if differ:
-        raise UsageError(f"{folder} holds films made otherwise ({', '.join(differ)} differ): take another --out")
