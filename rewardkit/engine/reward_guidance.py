@@ -15,7 +15,8 @@ from rewardkit.engine.generator import Generator
 from rewardkit.engine.gradient_steps import GRADIENT_STEPS, GradientSteps
 from rewardkit.engine.noise import Latents, Levels
 from rewardkit.engine.trial import seeded
-from rewardkit.errors import RewardFailedError, UsageError
+from rewardkit.errors import UsageError
+from rewardkit.reducers.finite import check_finite
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward
 from rewardkit.spec import parse_part
@@ -123,8 +124,6 @@ def _pulled(
 def _unit(gradient: Tensor, who: str, prompts: Sequence[str]) -> Tensor:
     """The gradient of each film with a root mean square of one; of none, none."""
     size = gradient.flatten(1).double().pow(2).mean(dim=1).sqrt()
-    if not bool(size.isfinite().all()):
-        bad = int((~size.isfinite()).nonzero()[0])
-        raise RewardFailedError(f"{who} gave a gradient that is not finite for {prompts[bad]!r}")
+    check_finite(who, "gradient", size, prompts)
     size = size.clamp(min=torch.finfo(gradient.dtype).tiny).to(gradient)
     return gradient / size.view(-1, *[1] * (gradient.ndim - 1))

@@ -16,7 +16,7 @@ from rewardkit.engine.denoise import Guidance, Words, gradient_passes, guided_cl
 from rewardkit.engine.generator import FilmShape, Generator
 from rewardkit.engine.lora import lora_at
 from rewardkit.engine.noise import Latents, Levels, corrupt, draw_noise
-from rewardkit.errors import RewardFailedError
+from rewardkit.reducers.finite import check_finite
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward
 
@@ -121,9 +121,7 @@ class Bench:
         frames = self.generator.decode(latents, plan.index.to(latents.device))
         detail = self.reward.detail(frames, group.prompts, plan=plan)
         scores = detail.score.detach()
-        if not bool(scores.isfinite().all()):
-            bad = int((~scores.isfinite()).nonzero()[0])
-            raise RewardFailedError(f"{self.reward.name} gave {float(scores[bad])} for {group.prompts[bad]!r}")
+        check_finite(self.reward.name, "score", scores, group.prompts)
         pixels = frames.detach()
         facts = {
             "score": float(scores.mean()),

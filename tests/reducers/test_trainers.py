@@ -134,7 +134,7 @@ def test_what_is_no_batch_of_films_is_one_sentence(given: object, sentence: str)
 
 
 def test_a_score_that_is_no_number_stops_the_trainer() -> None:
-    with pytest.raises(RewardFailedError, match="broken gave nan for film 1 of 3"):
+    with pytest.raises(RewardFailedError, match=f"broken gave a score of nan for film 1 of 3, {PROMPTS[0]!r}"):
         rk.create_reward(Broken()).as_ddpo()(VIDEO, PROMPTS)
 
 

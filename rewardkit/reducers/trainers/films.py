@@ -11,7 +11,8 @@ from jaxtyping import Float, Shaped
 from PIL.Image import Image
 from torch import Tensor
 
-from rewardkit.errors import BadInputError, RewardFailedError
+from rewardkit.errors import BadInputError
+from rewardkit.reducers.finite import check_finite
 from rewardkit.reducers.plan import FramePlan
 from rewardkit.reducers.reward import Reward
 from rewardkit.video import open_video
@@ -95,9 +96,7 @@ def score_films(
         for name, part in detail.parts.items():
             parts.setdefault(name, []).append(part.score)
     found = torch.cat(scores) if scores else torch.empty(0)
-    if not found.isfinite().all():
-        bad = int((~found.isfinite()).nonzero()[0])
-        raise RewardFailedError(f"{reward.name} gave {found[bad]} for film {bad + 1} of {len(films)}")
+    check_finite(reward.name, "score", found, prompts)
     return found, {name: torch.cat(values) for name, values in parts.items()}
 
 
