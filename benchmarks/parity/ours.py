@@ -106,7 +106,7 @@ CHECKS = {
     "clipscore_l14": Check("clipscore-l14", 1e-5, ("clipscore-l14", "clipscore-h14")),
     "aesthetic_v1": Check("aesthetic-v1", 1e-5, ("aesthetic-v1",)),
     "aesthetic_v2": Check("aesthetic-v2", 1e-5, ("aesthetic-v2",)),
-    "aesthetic_v2_5": Check("aesthetic-v2.5", 1e-5, ("aesthetic-v2.5",), _siglip),
+    "aesthetic_v2_5": Check("aesthetic-v2.5", 1e-4, ("aesthetic-v2.5",), _siglip),
     "mps": Check("mps", 1e-4, ("mps",), _mps),
     "clip_iqa": Check("clip-iqa", 1e-5, ("clip-iqa",)),
     "viclip": Check("viclip", 1e-5, ("viclip",)),

@@ -87,7 +87,7 @@ def best_of(
         )  # fmt: skip
         for film, prompt, (number, place) in zip(films, told, some, strict=True):
             random = seeded("best of", prompt, seeds[place])
-            score = float(reward(reward.bring(film[None]), [prompt], generator=random))
+            score = float(reward(film[None], [prompt], generator=random))
             if not math.isfinite(score):
                 raise RewardFailedError(f"{reward.name} gave {score} for {prompt!r}, seed {seeds[place]}")
             if score > float(scores[number].max()):

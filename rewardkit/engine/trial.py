@@ -120,7 +120,8 @@ class Bench:
         plan = FramePlan.stack(plans)
         frames = self.generator.decode(latents, plan.index.to(latents.device))
         detail = self.reward.detail(frames, group.prompts, plan=plan)
-        scores = detail.score.detach()
+        learned = detail.score.to(self.device)  # the reward may live elsewhere
+        scores = learned.detach()
         check_finite(self.reward.name, "score", scores, group.prompts)
         pixels = frames.detach()
         facts = {
@@ -128,7 +129,7 @@ class Bench:
             "reward": float((scores if detail.per_frame is None else detail.per_frame.detach()).mean()),
             "saturated": float(((pixels <= 0) | (pixels >= 1)).float().mean()),
         }
-        return Judged(detail.score, facts)
+        return Judged(learned, facts)
 
     def base(self) -> AbstractContextManager[None]:
         """In here the generator is the base model."""

@@ -100,7 +100,8 @@ class Reward(nn.Module, ABC):
         """Scores with their frames, weights and parts.
 
         Args:
-            video: whole videos, or, with `plan`, exactly the planned frames; float in [0, 1] or uint8.
+            video: whole videos, or, with `plan`, exactly the planned frames; float in [0, 1] or uint8. On any device:
+                the planned frames go to that of the reward's weights, and the scores come from there.
             prompts: one a video.
             plan: from `self.plan`.
             generator: what random samplers draw from when there is no plan.
@@ -122,6 +123,7 @@ class Reward(nn.Module, ABC):
             plan = self.plan(video.shape[1], len(video), generator)
             video = plan.take(video)
         plan.check(video)
+        video = self._brought(video)
         return self.judge(video, prompts, plan.to(video.device), batch_size)
 
     def plan(
@@ -159,11 +161,6 @@ class Reward(nn.Module, ABC):
     def differentiable(self) -> bool:
         """Whether gradient flows from the score to the pixels."""
         return all(model.card.differentiable for model in self.models())
-
-    def bring(self, pixels: Tensor) -> Tensor:
-        """Pixels on the device of its weights; for a reward without any, where they are."""
-        weights = next(chain(self.parameters(), self.buffers()), None)
-        return pixels if weights is None else pixels.to(weights.device)
 
     def truncates(self, prompt: str) -> bool:
         """Whether any model inside cuts `prompt`."""
@@ -233,6 +230,11 @@ class Reward(nn.Module, ABC):
 
     def __sub__(self, other: Reward) -> Reward:
         return self + (-1.0) * other
+
+    def _brought(self, pixels: Tensor) -> Tensor:
+        """On the device of the weights; for a reward without any, where they are."""
+        weights = next(chain(self.parameters(), self.buffers()), None)
+        return pixels if weights is None else pixels.to(weights.device)
 
 
 def check_video(name: str, video: Tensor) -> None:

@@ -91,7 +91,7 @@ def score_films(
     parts: dict[str, list[Tensor]] = {}
     for start, plans, frames in _batches(reward, films, films_at_once):
         told = None if prompts is None else list(prompts[start : start + len(plans)])
-        detail = reward.detail(reward.bring(torch.stack(frames)), told, plan=FramePlan.stack(plans)).cpu()
+        detail = reward.detail(torch.stack(frames), told, plan=FramePlan.stack(plans)).cpu()
         scores.append(detail.score)
         for name, part in detail.parts.items():
             parts.setdefault(name, []).append(part.score)
