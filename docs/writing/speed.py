@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from writing.tables import as_table, result
@@ -34,7 +34,7 @@ def speed_tables() -> dict[str, str]:
         "speed scripts": _scripts(scoring),
         **{f"speed step {name}": _step(step[name]) for name in MODELS},
         "speed parts": _parts(step),
-        "speed gpu": _gpu(result("gpu")),
+        **_gpu_tables(),
     }
 
 
@@ -202,17 +202,75 @@ def _parts(found: Mapping[str, Any]) -> str:
     return as_table(("Part of the step's time", *MODELS.values()), rows)
 
 
-def _gpu(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return "\n**Not run**: no CUDA machine could be had. `python benchmarks/gpu.py` writes this table.\n"
-    rows = [
-        (one["name"], one["status"], ", ".join(f"{key} {value}" for key, value in one.items() if key not in _WORDS))
-        for one in found["rows"]
+def _gpu_tables() -> dict[str, str]:
+    """By mark on the page."""
+    found = result("gpu")
+    rows = {row["name"]: row for row in found["rows"]}
+    missing = [f"{name}: {row['status']}, {row['why']}" for name, row in rows.items() if row["status"] != "ok"]
+    done = {name: row for name, row in rows.items() if row["status"] == "ok"}
+    machine = f"{found['device'].removeprefix('cuda, ')}, torch {found['torch']}, {found['host']}."
+    return {
+        "speed gpu machine": f"{machine} Without a number: {'; '.join(missing) or 'nothing'}.\n",
+        "speed gpu tower": _gpu_tower([row for name, row in done.items() if name.startswith("tower")]),
+        "speed gpu call": _gpu_call(done["hpsv2's call, restated"]),
+        "speed gpu scoring": _gpu_scoring(done["score_folder"]),
+        "speed gpu step": _gpu_step([row for name, row in done.items() if name.startswith("step")]),
+    }
+
+
+def _gpu_tower(rows: Sequence[Mapping[str, Any]]) -> str:
+    batches = list(dict.fromkeys(batch for row in rows for batch in row["frames_a_second"]))
+    table = [
+        (
+            row["name"].removeprefix("tower, "),
+            *(f"{row['frames_a_second'][batch]:,.0f}" if batch in row["frames_a_second"] else "" for batch in batches),
+            f"{row['matrix_product_tflops']:.0f}",
+            f"{row['share_of_roof'][batches[-1]]:.0%}",
+        )
+        for row in rows
     ]
-    return f"\n{found['device']}\n" + as_table(("Row", "status", "numbers"), rows)
+    head = [f"pictures a second, {batch} at once" for batch in batches]
+    return as_table(("Precision", *head, "matrix product, TFLOP/s", f"share of it, {batches[-1]} at once"), table)
 
 
-_WORDS = ("name", "what", "status")
+def _gpu_call(row: Mapping[str, Any]) -> str:
+    official = row["seconds"]["official score"]
+    table = [
+        (name, f"{seconds:.3f}", f"{official / seconds:.1f}", f"{row['greatest_difference'].get(name, 0):.1e}")
+        for name, seconds in row["seconds"].items()
+        if name != "official score"
+    ]
+    head = ("Ours in", "seconds", "the official call's time over it", "greatest difference of scores")
+    return as_table(head, table)
+
+
+def _gpu_scoring(row: Mapping[str, Any]) -> str:
+    ways = {name: found for name, found in row.items() if isinstance(found, Mapping)}
+    table = [
+        (
+            name,
+            f"{found['frames_a_second']:,.0f}",
+            f"{found['reward_share_of_time']:.0%}",
+            f"{found['tower_share_of_time']:.0%}",
+        )
+        for name, found in ways.items()
+    ]
+    return as_table(("Decoding by", "frames a second", "reward's share of the time", "tower's"), table)
+
+
+def _gpu_step(rows: Sequence[Mapping[str, Any]]) -> str:
+    parts = list(rows[0]["seconds"])
+    table = []
+    for row in rows:
+        model, way = row["name"].removeprefix("step, ").split(", ", 1)
+        frames, height, width = row["film"]
+        seconds = [f"{row['seconds'][part]:.2f}" for part in parts]
+        most, share = f"{row['peak_gigabytes']:.1f}", f"{row['share_of_roof']['walk']:.0%}"
+        table.append(
+            (model, f"{frames} of {height}x{width}", way, *seconds, f"{row['seconds_of_all']:.2f}", most, share)
+        )
+    head = ("Generator", "Film", "Memory", *parts, "all, seconds", "peak, GB", "denoiser's share of a matrix product")
+    return as_table(head, table)
 
 
 def _growth(curves: Iterable[Mapping[str, Any]]) -> str:

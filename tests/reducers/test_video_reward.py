@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -165,3 +167,23 @@ def test_one_text_is_not_a_list_of_prompts() -> None:
 
 def test_lengths_may_be_numpy_integers() -> None:
     assert rk.VideoReward(Brightness(), frames="all").plan(np.int64(5)).index.tolist() == [[0, 1, 2, 3, 4]]
+
+
+class Elsewhere(Brightness):
+    """With a weight, by which it can be on a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(3, 1, 1))
+        self.seen: list[tuple[torch.device, int]] = []
+
+    def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        self.seen.append((images.device, len(images)))
+        return super().forward(images * self.weight, prompts)
+
+
+def test_the_planned_frames_go_where_the_weights_are() -> None:
+    model = Elsewhere().to("meta")
+    scores = rk.VideoReward(model, frames="uniform:2")(ramp())
+    assert scores.device.type == "meta"
+    assert model.seen == [(torch.device("meta"), 4)], "of two films two frames each, not all eight"
