@@ -1,10 +1,12 @@
 """The shapes in annotations are true: everything a user does with tensors, run with the annotations checked."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 EVERYTHING = """
 import tests.test_shapes
 from jaxtyping import install_import_hook
@@ -64,11 +66,10 @@ def checked(thing: object) -> object:
 
 
 def run(code: str, *words: object) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root / "benchmarks" / "parity"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks" / "parity"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, words)],
-        cwd=root,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
@@ -79,6 +80,17 @@ def run(code: str, *words: object) -> subprocess.CompletedProcess[str]:
 def test_every_annotated_shape_is_the_shape_that_comes(tmp_path: Path) -> None:
     done = run(EVERYTHING, tmp_path / "clips")
     assert done.stdout == "checked\n", done.stderr[-2000:]
+
+
+def test_arrays_in_annotations_are_classes_to_every_numpy() -> None:
+    """From NumPy 2.5 on, which is for Python 3.12 and later, `NDArray` is none, and jaxtyping refuses it at import."""
+    files = [
+        path for folder in ("rewardkit", "adapters", "benchmarks", "docs") for path in (ROOT / folder).rglob("*.py")
+    ]
+    of_ours = [path for path in files if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)]
+    assert len(of_ours) > 100
+    shaped = re.compile(r"(Float|Int|UInt8|Bool|Shaped|Num)\[NDArray")
+    assert [path.name for path in of_ours if shaped.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_a_wrong_shape_is_noticed() -> None:
