@@ -33,11 +33,11 @@ def _command(info: CommandInfo) -> str:
     for key, parameter in inspect.signature(info.callback).parameters.items():
         said = hints[key].__metadata__[0]
         if isinstance(said, ArgumentInfo):
-            needed = parameter.default is inspect.Parameter.empty
-            usage.append(key.upper() if needed else f"[{key.upper()}]")
-            arguments.append((f"`{key.upper()}`", *_help(said, "required" if needed else parameter.default)))
+            usage.append(f"[{key.upper()}]" if _optional(parameter) else key.upper())
+            arguments.append((f"`{key.upper()}`", *_help(said, parameter)))
         elif isinstance(said, OptionInfo):
-            options.append((f"`{_flags(key, said)}`", *_help(said, parameter.default)))
+            usage += [] if _optional(parameter) else [_flags(key, said).split(", ")[0], key.upper()]
+            options.append((f"`{_flags(key, said)}`", *_help(said, parameter)))
     usage += ["[OPTIONS]"]
     parts = [f"## {name}\n", f"{inspect.getdoc(info.callback)}\n", f"```console\n{' '.join(usage)}\n```\n"]
     parts += [as_table(("Argument", "Meaning", "Default"), arguments)] if arguments else []
@@ -49,8 +49,13 @@ def _flags(key: str, option: OptionInfo) -> str:
     return ", ".join([*first, *(option.param_decls or ())] or [f"--{key.replace('_', '-')}"])
 
 
-def _help(said: ArgumentInfo | OptionInfo, default: object) -> tuple[str, str]:
+def _optional(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not inspect.Parameter.empty
+
+
+def _help(said: ArgumentInfo | OptionInfo, parameter: inspect.Parameter) -> tuple[str, str]:
     """What it means, and its default: the one that the help text names, or the parameter's own."""
     meaning, _, named = re.sub(r"\]$", "", said.help or "").partition(" [default: ")
+    default = parameter.default if _optional(parameter) else "required"
     own = "" if default is None or default is False else str(default)
     return plain(meaning), plain(named or own)

@@ -106,7 +106,7 @@ def _learned_cells(card: RewardCard) -> tuple[str, ...]:
         card.weights_licence or "none",
         "" if card.parameters is None else f"{card.parameters / 1e6:,.0f} M",
         plain(card.input),
-        f"{card.max_prompt_tokens} tokens" if card.max_prompt_tokens else "none",
+        f"{card.max_prompt_tokens} tokens" if card.max_prompt_tokens else "any length" if card.needs_prompt else "none",
         "yes" if card.differentiable else "no",
         numbers.get(EXACT, "not run"),
         numbers.get(DIFF, "not run"),
