@@ -64,6 +64,7 @@ class Release:
 
 
 BESIDE_SETTINGS = ("card", "placement")
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def setting_names(made: object) -> list[str]:
@@ -71,7 +72,9 @@ def setting_names(made: object) -> list[str]:
     if not callable(made) and not isinstance(made, Release):
         return []
     build = made.build if isinstance(made, Release) else made
-    return [name for name in inspect.signature(build).parameters if name not in BESIDE_SETTINGS]
+    parameters = inspect.signature(build).parameters.values()
+    # a class without `__init__` has that of nn.Module, (*args, **kwargs)
+    return [p.name for p in parameters if p.name not in BESIDE_SETTINGS and p.kind not in VARIADIC]
 
 
 def read_settings(who: str, build: Callable[..., Any], settings: Mapping[str, object]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from torch import nn
 from rewardkit.rewards.aesthetic import AESTHETIC_V1, AESTHETIC_V2, V2_WIDTHS
 from rewardkit.rewards.aesthetic_v2_5 import AESTHETIC_V2_5, DROPOUTS, HEAD_WIDTHS
 from rewardkit.rewards.blipscore import BLIPSCORE
-from rewardkit.rewards.catalog import list_rewards, reward_files, reward_info
+from rewardkit.rewards.catalog import list_rewards, reward_files, reward_info, reward_settings
 from rewardkit.rewards.clip_iqa import CLIP_IQA
 from rewardkit.rewards.clipscore import CLIPSCORE, CLIPSCORE_H14, CLIPSCORE_L14
 from rewardkit.rewards.heads import linear_stack
@@ -83,3 +83,8 @@ def test_cards_of_learned_rewards_are_complete(name: str) -> None:
     assert card.preprocess == ("exact", "diff")
     assert card.differentiable
     assert "checkpoint" in reward_files(name)
+
+
+def test_a_reward_without_an_init_of_its_own_has_no_settings() -> None:
+    assert reward_settings("motion") == []
+    assert reward_settings("pickscore") == ["checkpoint", "architecture", "preprocess", "scale"]
