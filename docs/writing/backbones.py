@@ -1,8 +1,8 @@
-"""The pages of backbones, read off their adapters and benchmarks/results/backbones.json."""
+"""The pages of backbones, read off their adapters and benchmarks/results, backbones.json and gpu.json."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from writing.tables import NOTE, as_table, result
@@ -28,19 +28,23 @@ COMPUTED_HEAD = """
 ## A step in numbers
 
 `tiny` is measured: one step of fine-tuning of the small random network that `tiny()` makes, two films, on one x86-64
-core. All other numbers are **computed and not measured**, in GB: networks of the published sizes run on tensors without
+core. *Measured*, with `auto` and with `low`, is the peak of a step on [one H100](../../explanation/speed.md#on-a-gpu).
+All other numbers are **computed and not measured**, in GB: networks of the published sizes run on tensors without
 memory, in bfloat16, one film of the shape named, and what autograd would keep is counted. A step keeps the graph of one
 pass of the denoiser, or that of decoding 4 planned frames; the larger counts. `a / b` is all kept / blocks and layers
-computed again. Gradients in flight, workspaces, the reward and the optimiser are not in it. `fast` and `low` are
+computed again. Gradients in flight, workspaces, the reward and the optimiser are not in it; the measured step had all
+but the optimiser, its reward HPSv2 in bfloat16 (2 GB). `fast`, `auto` and `low` are
 [choices of memory](../../how-to/use-a-backbone.md#save-memory); of the weights (denoisers + autoencoder + text
-encoders) `low` gives up the last. A GPU named has a tenth and a gigabyte to spare. `python benchmarks/backbones.py`
-writes this anew.
+encoders) `low` gives up the last. The GPUs are the smallest with room for the computed step of `fast` and of `low`, a
+tenth and a gigabyte to spare; go by the measured number where there is one. `python benchmarks/backbones.py` and
+`python benchmarks/gpu.py` write this anew.
 
 """
 
-
+EXACT = "exact, not needed"
 COLUMNS = ("Backbone", "Models", "Predicts", "Guidance", "Chosen frames need", "LoRA in plain diffusers", "prefix")
-COSTS = ("Model", "Film", "tiny", "Weights", "Pass", "Decoding", "Decoding, low", "Step, fast", "Step, low", "GPU")
+COSTS = ("Model", "Film", "tiny", "Weights", "Pass", "Decoding", "Decoding, low", "Step, fast", "Step, low",
+         "Measured, auto; low", "GPU, fast; low")  # fmt: skip
 
 
 def backbones_index() -> str:
@@ -61,14 +65,14 @@ def backbone_page(name: str) -> str:
         ("Predicts", predicts),
         ("Guidance", f"{guidance}; scale {adapter.default_guidance:g} unless you choose"),
         ("Chosen frames need", need),
-        ("Error of `prefix`", "" if prefix == "none" else prefix),
+        ("Error of `prefix`", "" if prefix == EXACT else prefix),
         ("LoRA in plain diffusers", lora),
     ]
     options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
     return "\n".join(
         [
             f"{NOTE}\n\n# {name}\n",
-            as_table(("", ""), [(what, value) for what, value in facts if value]),
+            as_table(("Property", "Value"), [(what, value) for what, value in facts if value]),
             f'```console\nrewardkit generate "a cat on a wall" -b {name} --model FOLDER_OR_HUB_ID --out films\n```\n',
             f"::: {adapter.__module__}.{adapter.__name__}\n    options:\n      {options}\n",
             "[What the numbers mean](index.md#a-step-in-numbers).\n",
@@ -94,7 +98,7 @@ def _can(backbone: str, models: Mapping[str, Any]) -> tuple[str, ...]:
         first["guidance"],
         first["decoding"],
         "yes" if first["lora_file"] else "no: `fused` or `peft`",
-        "none" if first["prefix_error"] is None else f"{first['prefix_error']:.3f}",
+        EXACT if first["prefix_error"] is None else f"{first['prefix_error']:.3f}",
     )
 
 
@@ -110,5 +114,13 @@ def _cost(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
         *(f"{found[what]['kept']:.0f} / {found[what]['checkpointed']:.0f}" for what in ("pass", "decode")),
         f"{saved['checkpointed']:.0f}",
         *(f"{found['step'][choice]:.0f}" for choice in ("fast", "low")),
+        "; ".join(_measured(name, row["shape"])),
         f"{found['gpu']['fast']}; {found['gpu']['low']}",
     )
+
+
+def _measured(name: str, shape: Sequence[int]) -> list[str]:
+    """Peak gigabytes of a step with a film of this shape on a GPU, with `auto` and with `low`."""
+    rows = {row["name"]: row for row in result("gpu")["rows"] if row["status"] == "ok"}
+    steps = [rows.get(f"step, {name}, {choice}", {}) for choice in ("auto", "low")]
+    return [f"{step['peak_gigabytes']:.0f}" for step in steps if step.get("film") == list(shape)]

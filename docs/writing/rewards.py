@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterable, Mapping
+from typing import get_type_hints
 
 from writing.tables import NOTE, as_table, plain, result
 
 from rewardkit.registry import REWARDS
 from rewardkit.rewards.card import RewardCard
-from rewardkit.rewards.catalog import list_rewards, published_files, reward_files, reward_info
+from rewardkit.rewards.catalog import list_rewards, published_files, reward_files, reward_info, reward_settings
 from rewardkit.rewards.release import Release
 
 HEAD = f"""{NOTE}
@@ -27,6 +30,8 @@ of [preprocessing](../../explanation/parity.md), in units of the score, over pic
 with small random weights in the official layout (`python benchmarks/check_parity.py`); milliseconds a frame are for
 full-size random weights at float32 on two x86-64 cores (`python benchmarks/learned_frame_times.py`).
 """
+OF_THE_RELEASE = ("architecture", "parts")
+"""Settings that are no choice: another checkpoint may need them, in Python."""
 EXACT, DIFF, TIME = "greatest difference, exact", "greatest difference, diff", "time a frame, float32, 2 CPU cores"
 
 
@@ -41,20 +46,51 @@ def rewards_index() -> str:
 def reward_page(name: str) -> str:
     """What a reward says of itself, and the lines that use it."""
     card, made = reward_info(name), REWARDS.load(name)
-    documented = made.build if isinstance(made, Release) else made
-    assert callable(documented)
-    options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
     facts = [(what, value) for what, value in _facts(card) if value]
     prompts = " --prompts clips/prompts.csv" if card.needs_prompt else ""
     spec = f'"{name}[url=http://127.0.0.1:8765]"' if name == "remote" else name
     return "\n".join(
         [
             f"{NOTE}\n\n# {name}\n\n{plain(card.summary[0].upper() + card.summary[1:])}.\n",
-            as_table(("", ""), facts),
+            as_table(("Property", "Value"), facts),
             f"```console\nrewardkit score clips/ -r {spec}{prompts} -o scores.jsonl\n```\n",
-            f"::: {documented.__module__}.{documented.__name__}\n    options:\n      {options}\n",
+            _settings(name, made) if isinstance(made, Release) else _documentation(made),
         ]
     )
+
+
+def _documentation(made: object) -> str:
+    assert isinstance(made, type)
+    options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
+    return f"::: {made.__module__}.{made.__name__}\n    options:\n      {options}\n"
+
+
+def _settings(name: str, release: Release) -> str:
+    """What the score is, and what may be given in brackets."""
+    build, score = inspect.getdoc(release.build) or "", inspect.getdoc(get_type_hints(release.build)["return"]) or ""
+    told, _, arguments = build.partition("\n\nArgs:\n")
+    meanings = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", arguments.partition("\n\n")[0], re.MULTILINE))
+    rows = [
+        (f"`{key}`", plain(" ".join(meanings[key].split())), _default(release, key))
+        for key in reward_settings(name)
+        if key not in OF_THE_RELEASE
+    ]
+    return "\n\n".join(
+        [
+            score.partition("\n\nArgs:\n")[0],
+            told,
+            f"What may be given in [brackets](../../how-to/learned-rewards.md#get-the-weights), as in "
+            f"`{name}[preprocess=diff]`:",
+            as_table(("Setting", "Meaning", "Default"), rows),
+        ]
+    )
+
+
+def _default(release: Release, key: str) -> str:
+    if key in release.files:
+        return "the file above"
+    value = release.defaults.get(key, inspect.signature(release.build).parameters[key].default)
+    return "" if value in (None, "") else f"`{value}`"
 
 
 def _facts(card: RewardCard) -> list[tuple[str, str]]:

@@ -62,7 +62,16 @@ def load_aesthetic_v1(
     architecture: Architecture,
     preprocess: Mode = "auto",
 ) -> Aesthetic:
-    """One linear layer, from `sa_0_4_vit_l_14_linear.pth`; `backbone` is OpenAI's CLIP ViT-L/14."""
+    """One linear layer on OpenAI's CLIP ViT-L/14.
+
+    Args:
+        card: its card.
+        placement: device and precision.
+        checkpoint: the head, `sa_0_4_vit_l_14_linear.pth`.
+        backbone: OpenAI's CLIP ViT-L/14, `ViT-L-14.pt` or a copy in open_clip's or transformers' layout.
+        architecture: what the backbone must hold.
+        preprocess: `exact`, `diff`, or `auto`.
+    """
     tower = load_clip(card.name, backbone, architecture, placement)
     head = load_head(card.name, checkpoint, lambda: nn.Linear(tower.width, 1), placement)
     return Aesthetic(card, tower, head, Preprocessing(Crop(), mode=preprocess))
@@ -76,7 +85,16 @@ def load_aesthetic_v2(
     architecture: Architecture,
     preprocess: Mode = "auto",
 ) -> Aesthetic:
-    """Five linear layers without activations, from `sac+logos+ava1-l14-linearMSE.pth`; `backbone` as in v1."""
+    """Five linear layers without activations on OpenAI's CLIP ViT-L/14.
+
+    Args:
+        card: its card.
+        placement: device and precision.
+        checkpoint: the head, `sac+logos+ava1-l14-linearMSE.pth`.
+        backbone: OpenAI's CLIP ViT-L/14, `ViT-L-14.pt` or a copy in open_clip's or transformers' layout.
+        architecture: what the backbone must hold.
+        preprocess: `exact`, `diff`, or `auto`.
+    """
     tower = load_clip(card.name, backbone, architecture, placement)
     head = load_head(card.name, checkpoint, lambda: linear_stack(tower.width, V2_WIDTHS), placement, under="layers.")
     return Aesthetic(card, tower, head, Preprocessing(Crop(), mode=preprocess))

@@ -27,7 +27,7 @@ def load_blipscore(
     Args:
         card: its card.
         placement: device and precision.
-        checkpoint: the file.
+        checkpoint: the weights.
         tokenizer: `vocab.txt` of bert-base-uncased.
         architecture: what the file must hold.
         preprocess: `exact`, `diff`, or `auto`.

@@ -64,7 +64,7 @@ def load_clipscore(
     Args:
         card: which of them.
         placement: device and precision.
-        checkpoint: the file.
+        checkpoint: the weights.
         architecture: what the file must hold; OpenAI's weights need one with QuickGELU.
         preprocess: `exact`, `diff`, or `auto`.
         prefix: put before every prompt.

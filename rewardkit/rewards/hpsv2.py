@@ -47,7 +47,7 @@ def load_hpsv2(
     Args:
         card: which of them.
         placement: device and precision.
-        checkpoint: the file.
+        checkpoint: the weights.
         architecture: what the file must hold; it also says what size is read.
         tokenizer: a vocabulary with one word a line, for a model that was not trained with OpenAI's tokenizer.
         preprocess: `exact`, `diff`, or `auto`.

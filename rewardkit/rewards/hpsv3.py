@@ -105,12 +105,12 @@ def load_hpsv3(
     architecture: Qwen2VLArchitecture,
     preprocess: Mode = "auto",
 ) -> HpsV3:
-    """HPSv3 from `HPSv3.safetensors`.
+    """HPSv3 from `HPSv3.safetensors`; at bfloat16 it takes 17 GB.
 
     Args:
         card: its card.
-        placement: device and precision; at bfloat16 it takes 17 GB.
-        checkpoint: the file.
+        placement: device and precision.
+        checkpoint: the weights.
         tokenizer: `tokenizer.json` of Qwen2-VL-7B-Instruct, or the folder that has it.
         architecture: what the file must hold.
         preprocess: `exact`, `diff`, or `auto`.

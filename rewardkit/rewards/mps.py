@@ -108,7 +108,7 @@ def load_mps(
     Args:
         card: its card.
         placement: device and precision.
-        checkpoint: the file.
+        checkpoint: the weights.
         architecture: what the file must hold.
         preprocess: `exact`, `diff`, or `auto`.
     """

@@ -27,7 +27,7 @@ def load_pickscore(
     Args:
         card: its card.
         placement: device and precision.
-        checkpoint: the file.
+        checkpoint: the weights.
         architecture: what the file must hold.
         preprocess: `exact`, `diff`, or `auto`.
         scale: `logit` multiplies by the learned scale (about 100), as published; `cosine` does not.

@@ -95,7 +95,7 @@ def load_viclip(
     Args:
         card: its card.
         placement: device and precision.
-        checkpoint: the file.
+        checkpoint: the weights.
         architecture: what the file must hold, given as CLIP's; its text tower reads 32 tokens instead of 77.
         preprocess: `exact`, `diff`, or `auto`.
     """

@@ -183,11 +183,12 @@ def load_videoreward(
 ) -> HumanFeedback:
     """VideoReward from `checkpoint-11352/model.pth`, whose LoRA is dissolved in the weights.
 
+    At bfloat16 some of the LoRA is lost to rounding, which in the official code stays beside the weights.
+
     Args:
         card: its card.
-        placement: device and precision. At bfloat16 some of the LoRA is lost to rounding, which in the official code
-            stays beside the weights.
-        checkpoint: the file.
+        placement: device and precision.
+        checkpoint: the weights.
         config: `model_config.json` beside it: the strength of the LoRA, and means and deviations of scores.
         tokenizer: `tokenizer.json` of Qwen2-VL, or the folder that has it.
         architecture: what the file must hold.
