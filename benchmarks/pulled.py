@@ -5,8 +5,9 @@
 
 The best of 1 to 16 films of each prompt, and films pulled by the reward's gradient at several scales, in both ways of
 `RewardGuidance`. Chosen and pulled by the preference reward `miniworld`; beside it what it cannot see:
-`miniworld-judge` (trained on other films), the share of films with the right colour and direction, and motion.
-Intervals are over prompts. Writes results/pulled.json and docs/pictures/reward-hacking.png; `--draw` draws alone.
+`miniworld-judge` (trained on other films), the share of films with the right colour and direction, and the mean
+difference of neighbouring frames. Intervals are over prompts; that of the share is Wilson's. Writes
+results/pulled.json and docs/pictures/reward-hacking.png; `--draw` draws alone.
 """
 
 from __future__ import annotations
@@ -30,20 +31,21 @@ from rewardkit.engine.trial import film_noise
 from rewardkit.miniworld.prompts import judged_truths
 from rewardkit.miniworld.truth import caption
 from rewardkit.scoring.bootstrap import bootstrap_interval
+from rewardkit.scoring.change import win_rate_interval
 
 STEPS = 20
 COUNTS = (1, 2, 4, 8, 16)
 SCALES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 PULLED_STEPS = "tail:10"
 JUDGES = ("miniworld", "miniworld-judge", "rewardkit.miniworld.judging:Right")
-NAMES = {"miniworld": "pulled by", "miniworld-judge": "judge", "right": "right prompt", "motion": "motion"}
+NAMES = {"miniworld": "pulled by", "miniworld-judge": "judge", "right": "right prompt", "motion": "frame difference"}
 
 Found = dict[str, list[float]]
 """A number a film, by measure."""
 
 
 def measured(films: Tensor, prompts: Sequence[str], judges: Mapping[str, rk.Reward]) -> Found:
-    """What judges and the guards' motion say of each film."""
+    """What judges say of each film, and the guards' motion, a mean difference of frames."""
     with torch.no_grad():
         found = {name: judge(films, prompts).tolist() for name, judge in judges.items()}
     return {**found, "motion": [float(motion(film[None])) for film in films]}
@@ -51,11 +53,17 @@ def measured(films: Tensor, prompts: Sequence[str], judges: Mapping[str, rk.Rewa
 
 def summary(found: Found) -> dict[str, dict[str, float]]:
     """Mean and interval of each measure."""
-    return {name: interval(values) for name, values in found.items()}
+    return {name: interval(values, is_share=name == "right") for name, values in found.items()}
 
 
-def interval(values: Sequence[float]) -> dict[str, float]:
-    low, high = bootstrap_interval(np.array(values), seed=0)
+def interval(values: Sequence[float], is_share: bool) -> dict[str, float]:
+    if is_share:
+        right = round(sum(values))
+        edges = win_rate_interval(right, 0, len(values) - right)
+    else:
+        edges = bootstrap_interval(np.array(values), seed=0)
+    assert edges, "a single prompt allows no interval"
+    low, high = edges
     return {"mean": float(np.mean(values)), "low": float(low), "high": float(high)}
 
 

@@ -40,6 +40,25 @@ class PromptLength(rk.ImageReward):
         return images.mean(dim=(1, 2, 3)) + torch.tensor([float(len(p)) for p in prompts], device=images.device)
 
 
+class BeginsWithA(rk.ImageReward):
+    """Whether the prompt begins with an `a` of its own: a yes or a no."""
+
+    card = rk.RewardCard(name="beginswitha", needs_prompt=True)
+
+    def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        assert prompts is not None
+        return images.new_tensor([prompt.startswith("a ") for prompt in prompts])
+
+
+class One(rk.ImageReward):
+    """1 for every picture."""
+
+    card = rk.RewardCard(name="one")
+
+    def forward(self, images: Tensor, prompts: Sequence[str] | None = None) -> Tensor:
+        return torch.ones(len(images), device=images.device)
+
+
 class LastMinusFirst(rk.TemporalReward):
     """Brightness of the last frame minus that of the first."""
 

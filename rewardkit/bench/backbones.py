@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rewardkit.bench.films.entries import Judged, Shown, Values, failures, film_rows, judge_entries, missing
+from rewardkit.bench.films.entries import Judged, Shown, Values, failures, film_rows, judge_entries, missing, shares
 from rewardkit.bench.films.filming import ALL, prompt_splits, with_all
-from rewardkit.bench.films.scores import change_of, difference_in, mean_of, win_rate_in
+from rewardkit.bench.films.scores import bounded, change_of, difference_in, mean_of, win_rate_in
 from rewardkit.bench.names import label
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import (
@@ -52,6 +52,7 @@ class _Report:
         self.splits = with_all(splits)
         self.values = {name: one.measures(self.prompts) for name, one in judged.items()}
         self.measures = list(dict.fromkeys(measure for found in self.values.values() for measure in found))
+        self.shares = shares(judged.values())
         self.first, *self.others = judged
         self.changes = {entry: {m: self._change(entry, m) for m in self.measures} for entry in self.others}
 
@@ -80,14 +81,18 @@ class _Report:
         wanted = set(self.splits.get(split, self.prompts))
         return {p: v for p, v in self.values[entry].get(measure, {}).items() if p in wanted}
 
+    def _mean(self, entry: str, measure: str, split: str = ALL) -> Estimate | None:
+        values = self._of(entry, measure, split)
+        mean = mean_of(values, self.suite.seed)
+        return bounded(mean, len(values)) if measure in self.shares else mean
+
     def _change(self, entry: str, measure: str) -> Change | None:
         """From the first entry, over all prompts."""
         return change_of(measure, self._of(self.first, measure), self._of(entry, measure), self.suite.seed)
 
     def _means(self) -> Table:
         rows: list[list[Cell]] = [
-            [entry, *(mean_of(self._of(entry, measure), self.suite.seed) for measure in self.measures)]
-            for entry in self.judged
+            [entry, *(self._mean(entry, measure) for measure in self.measures)] for entry in self.judged
         ]
         return Table(
             slug="means",
@@ -122,7 +127,7 @@ class _Report:
         rows: list[list[Cell]] = []
         for measure in self.measures:
             for entry in self.judged:
-                cells = [mean_of(self._of(entry, measure, split), self.suite.seed) for split in self.splits]
+                cells = [self._mean(entry, measure, split) for split in self.splits]
                 difference = difference_in(self.changes[entry][measure]) if entry != self.first else None
                 rows.append([label(measure), entry, *cells, difference])
         return Table(

@@ -225,3 +225,14 @@ def test_bad_suites_are_one_sentence(tmp_path: Path) -> None:
         run(asked, tmp_path / "out")
     with pytest.raises(UsageError, match="no reward is called 'motoin': did you mean motion"):
         run(asked.model_copy(update={"rewards": ("motoin",)}), tmp_path / "out")
+
+
+def test_a_share_of_all_films_has_the_interval_of_wilson_and_a_constant_its_own(tmp_path: Path) -> None:
+    asked = suite(tmp_path, [{"name": "toy", **TOY}], rewards=["tests.judges:BeginsWithA", "tests.judges:One"])
+    means = {str(row[0]): row[2:] for row in table(run(asked, tmp_path / "out"), "splits").rows}
+    of_three = 3 / (3 + 1.959964**2)
+    share, constant = means["BeginsWithA"][0], means["One"][0]
+    assert isinstance(share, Estimate)
+    assert (share.value, share.high) == (1.0, 1.0)
+    assert share.low == pytest.approx(of_three)
+    assert constant == Estimate(value=1.0, low=1.0, high=1.0, count=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +137,15 @@ def _check_lora(lora: Path) -> None:
 
 def _bundled() -> Path:
     return Path(rewardkit.miniworld.__file__).parent / "weights" / "lora"
+
+
+def shares(judged: Iterable[Judged]) -> set[str]:
+    """Rewards that say yes or no of a film: every score is 0 or 1, and both occur. Their means are shares."""
+    said: dict[str, set[float]] = {}
+    for one in judged:
+        for name, scores in one.scores.items():
+            said.setdefault(name, set()).update(scores.values.values())
+    return {name for name, values in said.items() if values == {0.0, 1.0}}
 
 
 def film_rows(

@@ -18,7 +18,7 @@ from rewardkit.bench.suites import Suite
 from rewardkit.errors import BadInputError
 from rewardkit.reducers.reward import Reward
 from rewardkit.scoring.bootstrap import bootstrap_interval
-from rewardkit.scoring.change import Change, measure_change
+from rewardkit.scoring.change import Change, measure_change, win_rate_interval
 from rewardkit.scoring.rows import ScoreRow
 from rewardkit.video import open_video
 
@@ -96,6 +96,15 @@ def mean_of(values: Mapping[str, float], seed: int) -> Estimate | None:
         return None
     numbers = np.array(list(values.values()))
     return Estimate.within(float(numbers.mean()), bootstrap_interval(numbers, seed=seed), len(numbers))
+
+
+def bounded(share: Estimate | None, count: int) -> Estimate | None:
+    """With an interval also where no resample ever differs: all or none of so many; Wilson's."""
+    if share is None or share.value not in (0, 1):
+        return share
+    all_of_them = round(share.value)
+    low, high = win_rate_interval(count * all_of_them, 0, count * (1 - all_of_them)) or (None, None)
+    return share.model_copy(update={"low": low, "high": high})
 
 
 def change_of(name: str, before: Mapping[str, float], after: Mapping[str, float], seed: int) -> Change | None:

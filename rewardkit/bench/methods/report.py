@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rewardkit.bench.films.entries import Judged, Values, failures, film_rows, missing
+from rewardkit.bench.films.entries import Judged, Values, failures, film_rows, missing, shares
 from rewardkit.bench.films.filming import ALL, with_all
-from rewardkit.bench.films.scores import averaged, change_of, difference_in, mean_of
+from rewardkit.bench.films.scores import averaged, bounded, change_of, difference_in, mean_of
 from rewardkit.bench.methods.curves import guard_panels, reward_panels
 from rewardkit.bench.methods.tuning import CALLS, TIME, Run, Tuned
 from rewardkit.bench.names import label
@@ -54,6 +54,7 @@ class MethodsReport:
         self.warnings = [*missing(entries, self.prompts, suite.films.film_seeds), *failures(entries)]
         by_run = {run: one.measures(self.prompts) for run, one in judged.items()}
         self.measures = list(by_run[BASE, 0, ""])
+        self.shares = shares(judged.values())
         self.base = Measured({0: by_run[BASE, 0, ""]})
         self.methods = {
             budget: {
@@ -156,7 +157,7 @@ class MethodsReport:
             slug=f"differences-at-equal-{budget}",
             title=f"{own} minus each, prompt by prompt",
             note=f"Difference of {reward} on the same prompts and noise; in brackets the training seeds in which "
-            f"{own} is ahead. Right of the line it is better.",
+            f"{own} is ahead. Positive: {own} is better.",
             unit=reward,
             reference=0.0,
             rows=rows,
@@ -176,7 +177,7 @@ class MethodsReport:
 
     def _means(self, budget: Budget) -> Table:
         rows: list[list[Cell]] = [
-            [name, *(mean_of(of.of(measure, self.prompts), self.suite.seed) for measure in self.measures)]
+            [name, *(self._mean(of, measure) for measure in self.measures)]
             for name, of in {BASE: self.base, **self.methods[budget]}.items()
         ]
         own = ", unless a method names its own" if any(method.reward for method in self.suite.methods) else ""
@@ -187,6 +188,11 @@ class MethodsReport:
             columns=[Column(name="method", unit="text"), *(Column(name=label(measure)) for measure in self.measures)],
             rows=rows,
         )
+
+    def _mean(self, of: Measured, measure: str) -> Estimate | None:
+        values = of.of(measure, self.prompts)
+        mean = mean_of(values, self.suite.seed)
+        return bounded(mean, len(values)) if measure in self.shares else mean
 
     def _moved(self, budget: Budget) -> Table:
         rows: list[list[Cell]] = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rewardkit.bench.films.scores import bounded
 from rewardkit.bench.pages.estimates import in_words
 from rewardkit.bench.result import Block, Cell, Column, Estimate, FilmRow, Films, Forest, ForestRow, Table
 from rewardkit.bench.rewards.agreement import (
@@ -19,7 +20,7 @@ from rewardkit.bench.rewards.agreement import (
 from rewardkit.bench.rewards.labels import Preference
 from rewardkit.bench.rewards.scores import Found, Scores
 from rewardkit.scoring.bootstrap import cluster_bootstrap
-from rewardkit.scoring.change import LEAST_PAIRS, win_rate_interval
+from rewardkit.scoring.change import LEAST_PAIRS
 
 _SHOWN = 6
 
@@ -66,7 +67,7 @@ class Agreement:
         preferred = np.array([pair.preferred for pair in pairs])
         found = pairwise_accuracy(differences, preferred, prompts, seed=self._seed)
         decided = {prompt for prompt, pair in zip(prompts, pairs, strict=True) if pair.preferred}
-        return found.model_copy(update={"accuracy": _bounded(found.accuracy, len(decided))})
+        return found.model_copy(update={"accuracy": bounded(found.accuracy, len(decided))})
 
     def _ranked(self, one: Scores) -> RankAgreement | None:
         scored = one.values()
@@ -187,12 +188,3 @@ class Agreement:
         ]
         gap = np.array(right[0]) - np.array(right[1])
         return cluster_bootstrap([prompts[n] for n in decided], lambda items: float(gap[items].mean()), seed=self._seed)
-
-
-def _bounded(accuracy: Estimate | None, prompts: int) -> Estimate | None:
-    """With an interval also where no resample ever differs: all right or all wrong, prompt by prompt; Wilson's."""
-    if accuracy is None or accuracy.value not in (0, 1):
-        return accuracy
-    right = round(accuracy.value)
-    low, high = win_rate_interval(prompts * right, 0, prompts * (1 - right)) or (None, None)
-    return accuracy.model_copy(update={"low": low, "high": high})
