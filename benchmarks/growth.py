@@ -30,7 +30,7 @@ import torch
 from growth_parts import scoring, step
 from growth_parts.curves import CURVES
 from growth_parts.picture import draw
-from growth_parts.shape import FLAT_WITHIN, STRAIGHT_WITHIN, judge
+from growth_parts.shape import CONSTANT_WITHIN, LINEAR_WITHIN, judge
 from recording import RESULTS, record
 from timing import in_child, in_turn, middle, ratio
 
@@ -59,7 +59,7 @@ def main() -> None:
         for name in words.names or NAMES:
             with tempfile.TemporaryDirectory() as work:
                 known[name] = measure(name, Path(work), words.rounds)
-        within = {"straight_within": STRAIGHT_WITHIN, "flat_within": FLAT_WITHIN}
+        within = {"linear_within": LINEAR_WITHIN, "constant_within": CONSTANT_WITHIN}
         record("growth", within | {"curves": {name: known[name] for name in NAMES if name in known}})
     draw(known)
 

@@ -33,40 +33,40 @@ class Curve(NamedTuple):
     lines: Mapping[str, Theory]
 
 
-STRAIGHT_FLAT, STRAIGHT_BOTH = Theory("straight", "flat"), Theory("straight", "straight")
+LINEAR_CONSTANT, LINEAR_BOTH = Theory("linear", "constant"), Theory("linear", "linear")
 
 CURVES = {
     "videos": Curve(
         "scoring",
         "videos",
         (10, 100, 1_000, 10_000),
-        {"scored": STRAIGHT_FLAT, "scored before": STRAIGHT_BOTH},
+        {"scored": LINEAR_CONSTANT, "scored before": LINEAR_BOTH},
     ),
     "clip": Curve(
         "scoring",
         "frames of a clip",
         (30, 60, 120, 240),  # x264 looks 40 frames ahead and spends more on frames that many lean on
-        {"the last one read": STRAIGHT_FLAT, "the first four read": Theory("flat", "flat")},
+        {"the last one read": LINEAR_CONSTANT, "the first four read": Theory("constant", "constant")},
     ),
     "pixels": Curve(
         "scoring",
         "pixels of a frame",
         (144 * 256, 288 * 512, 576 * 1024, 1080 * 1920),
-        {"": STRAIGHT_BOTH},
+        {"": LINEAR_BOTH},
     ),
-    "scored-frames": Curve("scoring", "scored frames of a video", (4, 16, 32, 64), {"": STRAIGHT_BOTH}),
-    "batch": Curve("scoring", "frames in a batch", (4, 16, 32, 64), {"": Theory("flat", "straight")}),
-    "walked": Curve("step", "walked steps", (1, 4, 16, 48), {"": STRAIGHT_FLAT}),
+    "scored-frames": Curve("scoring", "scored frames of a video", (4, 16, 32, 64), {"": LINEAR_BOTH}),
+    "batch": Curve("scoring", "frames in a batch", (4, 16, 32, 64), {"": Theory("constant", "linear")}),
+    "walked": Curve("step", "walked steps", (1, 4, 16, 48), {"": LINEAR_CONSTANT}),
     "gradient-steps": Curve(
         "step",
         "steps with gradient (K)",
         (1, 2, 4, 8),
         {
-            "computed again": STRAIGHT_FLAT,
-            "kept up to 1 GB": Theory("straight", "at most straight"),
+            "computed again": LINEAR_CONSTANT,
+            "kept up to 1 GB": Theory("linear", "at most linear"),
         },
     ),
-    "films": Curve("step", "films at once", (1, 2, 4, 8), {"": Theory("at most straight", "straight")}),
-    "film-frames": Curve("step", "frames of a film", (8, 16, 32, 64), {"": STRAIGHT_BOTH}),
-    "film-pixels": Curve("step", "pixels of a film's frame", (16**2, 32**2, 64**2, 96**2), {"": STRAIGHT_BOTH}),
+    "films": Curve("step", "films at once", (1, 2, 4, 8), {"": Theory("at most linear", "linear")}),
+    "film-frames": Curve("step", "frames of a film", (8, 16, 32, 64), {"": LINEAR_BOTH}),
+    "film-pixels": Curve("step", "pixels of a film's frame", (16**2, 32**2, 64**2, 96**2), {"": LINEAR_BOTH}),
 }

@@ -60,8 +60,8 @@ def _draw_curve(axes: Axes, curve: Mapping[str, Any]) -> None:
     for (line, found), marks in zip(curve["lines"].items(), MARKS, strict=False):
         for cost, growth in (("seconds", "time"), ("megabytes", "memory")):
             times = [one / found[cost][0] for one in found[cost]]
-            top = 1 if found[growth]["theory"] == "flat" else times[-1]
-            axes.plot(points, _straight(points, top), "--", color=QUIET, linewidth=0.8)
+            top = 1 if found[growth]["theory"] == "constant" else times[-1]
+            axes.plot(points, _line(points, top), "--", color=QUIET, linewidth=0.8)
             axes.plot(points, times, marks, color=COLOURS[cost], linewidth=1.4, markersize=3)
         if len(curve["lines"]) > 1:
             high = found["seconds"][-1] / found["seconds"][0]
@@ -75,7 +75,7 @@ def _draw_curve(axes: Axes, curve: Mapping[str, Any]) -> None:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _straight(points: Sequence[float], top: float) -> list[float]:
+def _line(points: Sequence[float], top: float) -> list[float]:
     """From 1 at the first point to `top` at the last."""
     return [1 + (top - 1) * (point - points[0]) / (points[-1] - points[0]) for point in points]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-Shape = Literal["straight", "flat", "at most straight"]
-STRAIGHT_WITHIN, FLAT_WITHIN = 0.15, 0.15
+Shape = Literal["linear", "constant", "at most linear"]
+LINEAR_WITHIN, CONSTANT_WITHIN = 0.15, 0.15
 
 
 class Found(NamedTuple):
@@ -15,7 +15,7 @@ class Found(NamedTuple):
 
     Attributes:
         theory: what it should be.
-        measure: of a straight line the exponent, 1 where it is straight, of a flat one the greatest cost over the
+        measure: of a linear cost the exponent, 1 where it is linear, of a constant one the greatest cost over the
             first; None where the cost does not grow at all and so has no exponent.
         met: whether the measure is as near to 1 as the tolerances above say; below 1 is met where less is as good.
     """
@@ -27,14 +27,14 @@ class Found(NamedTuple):
 
 def judge(theory: Shape, points: Sequence[float], costs: Sequence[float]) -> Found:
     """Compares costs at growing points with theory."""
-    if theory == "flat":
+    if theory == "constant":
         measure = round(max(costs[1:]) / costs[0], 2)
-        return Found(theory, measure, measure <= 1 + FLAT_WITHIN)
+        return Found(theory, measure, measure <= 1 + CONSTANT_WITHIN)
     power = exponent(points, costs)
     if power is None:
-        return Found(theory, None, theory == "at most straight")
-    least = 1 - STRAIGHT_WITHIN if theory == "straight" else -math.inf
-    return Found(theory, round(power, 2), least <= round(power, 2) <= 1 + STRAIGHT_WITHIN)
+        return Found(theory, None, theory == "at most linear")
+    least = 1 - LINEAR_WITHIN if theory == "linear" else -math.inf
+    return Found(theory, round(power, 2), least <= round(power, 2) <= 1 + LINEAR_WITHIN)
 
 
 def exponent(points: Sequence[float], costs: Sequence[float]) -> float | None:

@@ -14,7 +14,7 @@ WAYS = {
     "saving": "ours with the least memory",
     "no batch": "ours, guidance in two passes",
     "no keep": "ours, nothing kept",
-    "detached": "a graph in every step, detached after; all frames decoded",
+    "detached": "autograd on in every step, the denoiser's output detached before the last; all frames decoded",
     "graphs": "the same, every graph living to the end",
     "tail:4": "ours, gradient through four steps",
     "tail:4 saving": "the same with the least memory",
@@ -192,7 +192,7 @@ def _step(found: Mapping[str, Any]) -> str:
         )
         for way, one in found["ways"].items()
     ]
-    head = ("Way to take the step", "seconds", "times ours", "MB", "times ours", "gradient's difference")
+    head = ("Way to take the step", "seconds", "time ÷ ours", "MB", "memory ÷ ours", "gradient's difference")
     return as_table(head, rows)
 
 
@@ -283,14 +283,17 @@ def _growth(curves: Iterable[Mapping[str, Any]]) -> str:
             for cost, growth in (("seconds", "time"), ("megabytes", "memory")):
                 row += [", ".join(f"{one:,.3g}" for one in found[cost]), *_verdict(found[growth])]
             rows.append(row)
-    return as_table(("What grows", "Points", "Seconds", "theory", "found", "MB", "theory", "found"), rows)
+    return as_table(
+        ("What grows", "Points", "Seconds", "time, expected", "time, found", "MB", "memory, expected", "memory, found"),
+        rows,
+    )
 
 
 def _verdict(found: Mapping[str, Any]) -> tuple[str, str]:
-    """What theory says, and what was found: an exponent where that is a line, else the greatest over the first."""
+    """What theory says, and what was found: an exponent where that is linear, else the greatest over the first."""
     measure = found["measure"]
     if measure is None:
         words = "does not grow"
     else:
-        words = f"{measure:.2f} times" if found["theory"] == "flat" else f"exponent {measure:.2f}"
+        words = f"{measure:.2f} times" if found["theory"] == "constant" else f"exponent {measure:.2f}"
     return found["theory"], words if found["met"] else f"**no: {words}**"

@@ -1,4 +1,4 @@
-"""How benchmarks/growth.py tells a straight line from others."""
+"""How benchmarks/growth.py tells linear growth from other growth."""
 
 import runpy
 from pathlib import Path
@@ -16,16 +16,16 @@ def test_the_exponent_is_that_of_what_is_added_to_the_fixed_cost(fixed: float, p
     assert SHAPE["exponent"](POINTS, costs) == pytest.approx(power)
 
 
-def test_a_line_is_straight_and_a_square_is_not() -> None:
-    assert SHAPE["judge"]("straight", POINTS, [5 + 2 * point for point in POINTS]).met
-    assert not SHAPE["judge"]("straight", POINTS, [5 + 2 * point**2 for point in POINTS]).met
+def test_a_line_is_linear_and_a_square_is_not() -> None:
+    assert SHAPE["judge"]("linear", POINTS, [5 + 2 * point for point in POINTS]).met
+    assert not SHAPE["judge"]("linear", POINTS, [5 + 2 * point**2 for point in POINTS]).met
 
 
-def test_what_grows_is_not_flat_and_what_falls_is() -> None:
-    assert SHAPE["judge"]("flat", POINTS, [10, 10, 10, 10, 11]).met
-    assert not SHAPE["judge"]("flat", POINTS, [10, 10, 10, 10, 12]).met
-    assert SHAPE["judge"]("flat", POINTS, [10, 9, 8, 7, 6]).met
+def test_what_grows_is_not_constant_and_what_falls_is() -> None:
+    assert SHAPE["judge"]("constant", POINTS, [10, 10, 10, 10, 11]).met
+    assert not SHAPE["judge"]("constant", POINTS, [10, 10, 10, 10, 12]).met
+    assert SHAPE["judge"]("constant", POINTS, [10, 9, 8, 7, 6]).met
 
 
 def test_a_cost_that_does_not_grow_has_no_exponent() -> None:
-    assert SHAPE["judge"]("straight", POINTS, [3] * 5) == ("straight", None, False)
+    assert SHAPE["judge"]("linear", POINTS, [3] * 5) == ("linear", None, False)
