@@ -64,12 +64,12 @@ def score_folder(
     `error` and no number. The table holds the rows of these videos; `out` may hold more.
 
     Args:
-        source: files, folders, globs, manifests or `-`, here or in a store; see `find_videos`.
+        source: files, folders, globs, manifests or `-` (paths on standard input), here or in a store.
         reward: a line for `create_reward`, or a reward, which is moved to `device`.
-        prompts: a manifest, a mapping of path to prompt, `sidecar`, `filename`, `none` or `auto`; see `attach_prompts`.
+        prompts: a manifest, a mapping of path to prompt, `sidecar`, `filename`, `none` or `auto`.
         prompt: one prompt for all videos.
         out: `.jsonl`, to which each row is appended at once; `.csv` and `.parquet`, whose rows are collected in
-            `{out}.jsonl` first; or a folder of files of rows (`scores/`, `s3://bucket/scores/`), see `RowFolder`.
+            `{out}.jsonl` first; or a folder of files of rows (`scores/`, `s3://bucket/scores/`).
         shards: format of the files in such a folder.
         overwrite: forget the rows in `out`.
         retry_failed: score videos again whose row says error.
