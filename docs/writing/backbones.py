@@ -14,8 +14,9 @@ HEAD = f"""{NOTE}
 # Backbones
 
 What comes along, over diffusers; [how to use one](../../how-to/use-a-backbone.md). Films of each are equal to those of
-its pipeline from the same noise and prompts (small random networks of the real classes, on CPUs, to 1e-4). No published
-weights were run.
+its pipeline with a DDIM or flow-Euler scheduler, from the same noise and prompts (small random networks of the real
+classes, on CPUs, to 1e-4). Wan ships UniPC, which gives
+[other films](../../how-to/use-a-backbone.md#the-same-films-in-diffusers). No published weights were run.
 
 """
 
