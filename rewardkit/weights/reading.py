@@ -129,17 +129,21 @@ def _stored(path: Path, value: object) -> object:
         return value
     if not isinstance(value, FakeTensor):
         return in_memory(value)
-    storage = value.untyped_storage()
-    place, size = storage._checkpoint_offset or 0, storage.nbytes()
-    dtype, shape, stride, start = value.dtype, value.shape, value.stride(), value.storage_offset()
+    dtype, shape, stride = value.dtype, value.shape, value.stride()
+    begin = value.untyped_storage()._checkpoint_offset
+    if begin is None:
+        raise ValueError(f"torch {torch.__version__} does not tell where the numbers of a tensor lie")
+    place = begin + int(value.storage_offset()) * dtype.itemsize
+    # of the storage what the tensor spans; torch 2.7 takes the whole for longer than it is
+    span = 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True)) if value.numel() else 0
 
     def read() -> Tensor:
-        numbers = torch.empty(size // dtype.itemsize, dtype=dtype)
+        numbers = torch.empty(span, dtype=dtype)
         with path.open("rb") as file:
             file.seek(place)
-            if file.readinto(numbers.view(torch.uint8).numpy().data) < size:
+            if file.readinto(numbers.view(torch.uint8).numpy().data) < span * dtype.itemsize:
                 raise EOFError("it has become shorter")
-        return numbers.as_strided(shape, stride, start)
+        return numbers.as_strided(shape, stride)
 
     return Stored(shape, read)
 

@@ -44,9 +44,11 @@ def test_exact_crop_is_torchvisions(name: str) -> None:
 
 @each_picture
 def test_exact_crop_of_transformers_is_its_own_processors(name: str) -> None:
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    processor = CLIPImageProcessorPil(do_rescale=False, do_normalize=False)
+    try:
+        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil as Processor
+    except ModuleNotFoundError:  # the first versions of transformers 5
+        from transformers.models.clip.image_processing_clip import CLIPImageProcessor as Processor
+    processor = Processor(do_rescale=False, do_normalize=False)
     expected = np.asarray(processor(pictures()[name].convert("RGB"), return_tensors="np")["pixel_values"][0])
     assert np.array_equal(Crop(offset="transformers").exact(stored(name))[0].numpy(), expected)
 
