@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-cuda coverage check lint docs zensical build parity pictures clean
+.PHONY: demo test test-slow test-cuda test-lowest coverage check lint docs zensical build parity pictures clean
 
 demo: $(VENV)/ready      ## score clips, fine-tune the mini world, write two pages
 	$(BIN)/rewardkit demo --out demo
@@ -16,6 +16,13 @@ test-slow: $(VENV)/ready ## the checks that take longer
 
 test-cuda: $(VENV)/ready ## whether a GPU gives what the processor gives
 	$(BIN)/pytest -m cuda
+
+test-lowest:             ## the fast tests on the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(VENV)/lowest
+	$(VENV)/lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(VENV)/lowest $(VENV)/lowest/bin/uv pip install --quiet --resolution lowest-direct -e '.[train,report,parquet,metrics]'
+	VIRTUAL_ENV=$(VENV)/lowest $(VENV)/lowest/bin/uv pip install --quiet pytest pytest-xdist hypothesis beartype
+	$(VENV)/lowest/bin/python -m pytest -n 2 --dist worksteal -W default --ignore tests/test_start_up.py --ignore tests/test_shapes.py
 
 coverage: $(VENV)/ready  ## which lines of the package the fast tests run; less than 90 % is an error
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
