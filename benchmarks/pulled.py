@@ -148,6 +148,7 @@ def main() -> None:
             "prompts": len(prompts),
             "steps": STEPS,
             "pulled steps": PULLED_STEPS,
+            "measures": NAMES,
             "best of": chosen(generator, prompts, judges),
             "estimate": pulled(generator, prompts, judges, "estimate"),
             "denoiser": pulled(generator, prompts, judges, "denoiser"),

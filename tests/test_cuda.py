@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
-from typer.testing import CliRunner
 
 import rewardkit as rk
 from rewardkit.bench.memory import PeakMemory
-from rewardkit.cli import app
 from rewardkit.engine.create import create_backbone
 from rewardkit.engine.denoise import Guidance, Words, walk
 from rewardkit.engine.finetune import finetune
@@ -39,6 +36,7 @@ from tests.adapters.backbones import (
     with_lora,
 )
 from tests.adapters.backbones import tiny as tiny_on_cpu
+from tests.adapters.test_training import check_that_one_command_trains
 from tests.rewards import learned
 
 pytestmark = [
@@ -198,19 +196,7 @@ def gradient(backbone: Backbone) -> Tensor:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_command_trains_every_backbone_in_its_own_precision(name: str, tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        kind_of(name).tiny(kind_of(name).kinds[0]).plain().save_pretrained(tmp_path / "model")
-    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
-    (tmp_path / "settings.yaml").write_text(
-        f"{{reward: '{JUDGE}', frames: 25, height: 32, width: 32, steps: 3, batch_size: 2, walk_steps: 4, memory: low,"
-        " objective: {kind: reward, start: base, tau: 0.5, guidance: 3.0}, lora: {rank: 2}, guards: {every: 0}}"
-    )
-    words = ["finetune", "--config", str(tmp_path / "settings.yaml"), "--backbone", name, "--device", "cuda"]
-    words += ["--model", str(tmp_path / "model"), "--prompts", str(tmp_path / "prompts.txt")]
-    run = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run"), "--quiet"], catch_exceptions=False)
-    assert run.exit_code == 0
-    assert (tmp_path / "run" / "lora" / FILE).is_file()
+    check_that_one_command_trains(name, tmp_path, "cuda")
 
 
 def test_training_learns_the_same_and_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rewardkit.bench.films.entries import Judged, Shown, Values, failures, film_rows, judge_entries, missing, shares
 from rewardkit.bench.films.filming import ALL, prompt_splits, with_all
-from rewardkit.bench.films.scores import bounded, change_of, difference_in, mean_of, win_rate_in
+from rewardkit.bench.films.scores import change_of, difference_in, mean_of, win_rate_in
 from rewardkit.bench.names import label
 from rewardkit.bench.provenance import provenance
 from rewardkit.bench.result import (
@@ -82,9 +82,7 @@ class _Report:
         return {p: v for p, v in self.values[entry].get(measure, {}).items() if p in wanted}
 
     def _mean(self, entry: str, measure: str, split: str = ALL) -> Estimate | None:
-        values = self._of(entry, measure, split)
-        mean = mean_of(values, self.suite.seed)
-        return bounded(mean, len(values)) if measure in self.shares else mean
+        return mean_of(self._of(entry, measure, split), self.suite.seed, measure in self.shares)
 
     def _change(self, entry: str, measure: str) -> Change | None:
         """From the first entry, over all prompts."""

@@ -39,20 +39,25 @@ memory: low
 """
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_one_file_of_settings_trains_every_backbone(name: str, tmp_path: Path) -> None:
+def check_that_one_command_trains(name: str, folder: Path, device: str) -> None:
+    """From a model on disk to the file of a LoRA, by the one file of settings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kind_of(name).tiny(kind_of(name).kinds[0]).plain().save_pretrained(tmp_path / "model")
-    (tmp_path / "settings.yaml").write_text(SETTINGS)
-    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
-    words = ["finetune", "--config", str(tmp_path / "settings.yaml"), "--backbone", name]
-    words += ["--model", str(tmp_path / "model"), "--prompts", str(tmp_path / "prompts.txt"), "--device", "cpu"]
-    run = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run"), "--quiet"], catch_exceptions=False)
+        kind_of(name).tiny(kind_of(name).kinds[0]).plain().save_pretrained(folder / "model")
+    (folder / "settings.yaml").write_text(SETTINGS)
+    (folder / "prompts.txt").write_text("\n".join(PROMPTS))
+    words = ["finetune", "--config", str(folder / "settings.yaml"), "--backbone", name]
+    words += ["--model", str(folder / "model"), "--prompts", str(folder / "prompts.txt"), "--device", device]
+    run = CliRunner().invoke(app, [*words, "--out", str(folder / "run"), "--quiet"], catch_exceptions=False)
     assert run.exit_code == 0
-    assert (tmp_path / "run" / "lora" / "lora.safetensors").is_file()
-    steps = [line for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines() if line]
+    assert (folder / "run" / "lora" / "lora.safetensors").is_file()
+    steps = [line for line in (folder / "run" / "log.jsonl").read_text().splitlines() if line]
     assert len(steps) == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_file_of_settings_trains_every_backbone(name: str, tmp_path: Path) -> None:
+    check_that_one_command_trains(name, tmp_path, "cpu")
 
 
 class InDouble(Bench):

@@ -90,12 +90,13 @@ def by_prompt(values: Mapping[Key, float], prompts: Sequence[str]) -> dict[str, 
     return {prompt: float(np.mean(found[prompt])) for prompt in prompts if prompt in found}
 
 
-def mean_of(values: Mapping[str, float], seed: int) -> Estimate | None:
-    """The mean over prompts with its interval; None of nothing."""
+def mean_of(values: Mapping[str, float], seed: int, is_share: bool = False) -> Estimate | None:
+    """The mean over prompts with its interval, that of a share also where it is none or all; None of nothing."""
     if not values:
         return None
     numbers = np.array(list(values.values()))
-    return Estimate.within(float(numbers.mean()), bootstrap_interval(numbers, seed=seed), len(numbers))
+    mean = Estimate.within(float(numbers.mean()), bootstrap_interval(numbers, seed=seed), len(numbers))
+    return bounded(mean, len(numbers)) if is_share else mean
 
 
 def bounded(share: Estimate | None, count: int) -> Estimate | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rewardkit.bench.films.entries import Judged, Values, failures, film_rows, missing, shares
 from rewardkit.bench.films.filming import ALL, with_all
-from rewardkit.bench.films.scores import averaged, bounded, change_of, difference_in, mean_of
+from rewardkit.bench.films.scores import averaged, change_of, difference_in, mean_of
 from rewardkit.bench.methods.curves import guard_panels, reward_panels
 from rewardkit.bench.methods.tuning import CALLS, TIME, Run, Tuned
 from rewardkit.bench.names import label
@@ -177,7 +177,7 @@ class MethodsReport:
 
     def _means(self, budget: Budget) -> Table:
         rows: list[list[Cell]] = [
-            [name, *(self._mean(of, measure) for measure in self.measures)]
+            [name, *(mean_of(of.of(m, self.prompts), self.suite.seed, m in self.shares) for m in self.measures)]
             for name, of in {BASE: self.base, **self.methods[budget]}.items()
         ]
         own = ", unless a method names its own" if any(method.reward for method in self.suite.methods) else ""
@@ -188,11 +188,6 @@ class MethodsReport:
             columns=[Column(name="method", unit="text"), *(Column(name=label(measure)) for measure in self.measures)],
             rows=rows,
         )
-
-    def _mean(self, of: Measured, measure: str) -> Estimate | None:
-        values = of.of(measure, self.prompts)
-        mean = mean_of(values, self.suite.seed)
-        return bounded(mean, len(values)) if measure in self.shares else mean
 
     def _moved(self, budget: Budget) -> Table:
         rows: list[list[Cell]] = [

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from rewardkit.bench.defects import WRONG_PROMPT, find_defect, settings_of, spoiled_so
-from rewardkit.bench.films.scores import bounded, mean_of
+from rewardkit.bench.films.scores import mean_of
 from rewardkit.bench.result import Column, Estimate, Line, Panel, Panels, Table
 from rewardkit.bench.rewards.scores import COPIED, Found, Scores
 
@@ -36,7 +36,7 @@ class Response:
             str(path): statistics.fmean(_fell(before[path], after[path]) for before, after in pairwise(stages))
             for path in paths
         }
-        return bounded(mean_of(per_video, self.suite.seed), len(per_video))
+        return mean_of(per_video, self.suite.seed, is_share=True)
 
     def curves(self) -> Panels:
         """Score against strength, a panel a defect."""
